@@ -29,7 +29,7 @@ const (
 	// Each element sums with K ascending as the chip's rate says (one fused multiply-add a step in the
 	// accumulator's format unless the rate has AccBits).
 	Mma
-	// Vec applies Fn elementwise: Dst[i] = Fn(A[i], B[i], C[i]), operands by arity. A missing second operand takes Imm. Queue: vector.
+	// Vec applies Fn elementwise: Dst[i] = Fn(A[i], B[i], C[i]), operands by arity. A missing operand takes Imm, so that VCopy without A fills. Queue: vector.
 	// Floats compute in the operands' format: in f32 and rounded, when that is narrower.
 	Vec
 	//

@@ -119,8 +119,10 @@ type Kernel struct {
 	Params []Param
 	Locals []Local
 	Flags  []Flag
-	Regs   int // number of registers; 0 holds the block's number, 1 the core's number, 2 the number of cores
-	Code   []Instr
+	// Regs is the number of registers. 0 holds the block's number, 1 the core's number, 2 the number of cores; the
+	// others are 0 when the kernel starts on a core and keep their values from one block to the core's next.
+	Regs int
+	Code []Instr
 	// Roofline counts of all blocks together, so that a report can tell useful work from padding.
 	Flops float64
 }

@@ -1,0 +1,203 @@
+package tile
+
+import (
+	"fmt"
+
+	"apogee/targets/plan"
+)
+
+// The rule of synchronisation. Take one buffer and one loop (or the whole code of a block, which is a loop over the core's
+// blocks), and number the loop's direct children. Whenever an access must come after another one on another queue — a read after
+// the last write, a write after the reads since, or after the last write if nobody read it — then:
+//
+//   - forward: if the two stand under different children, the earlier child is followed by a signal and the later one preceded by a
+//     wait, flag credits 0;
+//   - carried: the accesses that end a round precede, in the next round, the accesses that begin it: signal after the child of the
+//     former, wait before the child of the latter, flag credits 1, or the number of slots if this loop rotates them.
+//
+// Signals and waits stand at the level of the loop's children, so each happens once a round whatever the inner loops do, even if they run
+// zero times. Edges within one child are the business of the loop inside it. Every flag therefore ends a kernel at its
+// credits. Edges of the same kind between the same places share one flag, since a signal covers all earlier work of its queue.
+
+type edge struct {
+	from, to   int // queues
+	after, bef int // children
+	carried    bool
+	credits    int
+}
+
+// sync adds the signals and waits of the whole kernel.
+func (k *K) sync() {
+	for _, b := range k.bufs {
+		if b.Slots > 1 {
+			k.rotate(b)
+		}
+	}
+	k.syncLoop(k.root, k.homes())
+}
+
+// homes finds for every buffer the innermost loop that contains all its accesses.
+func (k *K) homes() map[*Buf]*node {
+	home := map[*Buf]*node{}
+	var visit func(n *node)
+	visit = func(n *node) {
+		for _, a := range n.access {
+			if h, ok := home[a.buf]; ok {
+				home[a.buf] = common(h, n.parent)
+			} else {
+				home[a.buf] = n.parent
+			}
+		}
+		for _, c := range n.body {
+			visit(c)
+		}
+	}
+	visit(k.root)
+	return home
+}
+
+func common(a, b *node) *node {
+	depth := func(n *node) (d int) {
+		for ; n.parent != nil; n = n.parent {
+			d++
+		}
+		return
+	}
+	for da, db := depth(a), depth(b); a != b; {
+		if da >= db {
+			a, da = a.parent, da-1
+		} else {
+			b, db = b.parent, db-1
+		}
+	}
+	return a
+}
+
+// rotate moves a buffer to its next slot at the end of each round of its home loop.
+func (k *K) rotate(b *Buf) {
+	h := k.homes()[b]
+	if h == nil {
+		return
+	}
+	i := plan.Instr{Op: plan.Set, Queue: k.T.scalar, Fn: plan.SMod, X: plan.R(b.slot).AddC(1), Y: plan.C(int64(b.Slots)), Reg: b.slot, Pos: k.Pos}
+	k.clearTiles(&i)
+	h.body = append(h.body, &node{ins: i, parent: h})
+}
+
+// event is one access under a child of the loop in question.
+type event struct {
+	child int
+	queue int
+	write bool
+}
+
+func (k *K) syncLoop(l *node, home map[*Buf]*node) {
+	events := map[*Buf][]event{}
+	for i, c := range l.body {
+		collect(c, i, events)
+		if c.loop {
+			k.syncLoop(c, home)
+		}
+	}
+	var edges []edge
+	seen := map[edge]bool{}
+	add := func(e edge) {
+		if e.from != e.to && !seen[e] {
+			seen[e] = true
+			edges = append(edges, e)
+		}
+	}
+	for _, b := range k.bufs {
+		ev := events[b]
+		// Outside the home loop nothing is left to order: the home loop's flags keep counting from one entry to the next.
+		if len(ev) == 0 || home[b] != l && inside(home[b], l) {
+			continue
+		}
+		credits := 1
+		if home[b] == l {
+			credits = b.Slots
+		}
+		wrote := false
+		var write event   // the last write, when wrote
+		var reads []event // since
+		for _, e := range ev {
+			if e.write {
+				for _, r := range reads {
+					if r.child != e.child {
+						add(edge{from: r.queue, to: e.queue, after: r.child, bef: e.child})
+					}
+				}
+				if len(reads) == 0 && wrote && write.child != e.child {
+					add(edge{from: write.queue, to: e.queue, after: write.child, bef: e.child})
+				}
+				wrote, write, reads = true, e, nil
+			} else {
+				if wrote && write.child != e.child {
+					add(edge{from: write.queue, to: e.queue, after: write.child, bef: e.child})
+				}
+				reads = append(reads, e)
+			}
+		}
+		if !wrote {
+			continue
+		}
+		tail := reads
+		if len(tail) == 0 {
+			tail = []event{write}
+		}
+		for _, e := range ev {
+			if e.write {
+				for _, t := range tail {
+					add(edge{from: t.queue, to: e.queue, after: t.child, bef: e.child, carried: true, credits: credits})
+				}
+				break
+			}
+			// A read that begins a round takes what the round before left.
+			add(edge{from: write.queue, to: e.queue, after: write.child, bef: e.child, carried: true, credits: credits})
+		}
+	}
+	for _, e := range edges {
+		f := len(k.Kern.Flags)
+		k.Kern.Flags = append(k.Kern.Flags, plan.Flag{
+			Name: fmt.Sprintf("%s_%s_%d", k.T.Queues[e.from].Name, k.T.Queues[e.to].Name, f), From: e.from, To: e.to, Credits: e.credits,
+		})
+		s, w := l.body[e.after], l.body[e.bef]
+		si := plan.Instr{Op: plan.Signal, Queue: e.from, Flag: f, Pos: posOf(s)}
+		wi := plan.Instr{Op: plan.Wait, Queue: e.to, Flag: f, Pos: posOf(w)}
+		k.clearTiles(&si)
+		k.clearTiles(&wi)
+		s.after = append(s.after, si)
+		w.before = append(w.before, wi)
+	}
+}
+
+// inside reports whether n stands somewhere under l.
+func inside(n, l *node) bool {
+	for ; n != nil; n = n.parent {
+		if n == l {
+			return true
+		}
+	}
+	return false
+}
+
+func posOf(n *node) plan.Pos {
+	for n.loop && len(n.body) > 0 {
+		n = n.body[0]
+	}
+	return n.ins.Pos
+}
+
+// collect lists the accesses under a child in order; an instruction reads before it writes.
+func collect(n *node, child int, events map[*Buf][]event) {
+	for pass := 0; pass < 2; pass++ {
+		for _, a := range n.access {
+			if a.write == (pass == 1) {
+				events[a.buf] = append(events[a.buf], event{child, n.ins.Queue, a.write})
+			}
+		}
+	}
+	for _, c := range n.body {
+		collect(c, child, events)
+	}
+}
