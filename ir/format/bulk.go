@@ -8,7 +8,8 @@ import (
 // DecodeF32 writes the values of the first len(dst) elements of src to dst. The
 // elements lie densely packed from the first bit of src. A value that float32
 // does not hold (f64, wide integers) is rounded to nearest even; for integers in
-// one step. It panics when src holds fewer elements than dst wants.
+// one step. NaNs of f32 and bf16 come as they are, signalling ones too. It panics
+// when src holds fewer elements than dst wants.
 func DecodeF32(f Format, dst []float32, src []byte) {
 	src = src[:need(f, len(dst))]
 	switch f {
@@ -61,7 +62,7 @@ func DecodeF64(f Format, dst []float64, src []byte) {
 // panics when dst is too short.
 func EncodeF32(f Format, dst []byte, src []float32, m Mode) {
 	dst = dst[:need(f, len(src))]
-	if m == f.DefaultMode() && encodeFast32(f, dst, src) {
+	if encodeFast32(f, dst, src, m) {
 		return
 	}
 	clearTail(f, dst, len(src))

@@ -41,7 +41,7 @@ func (f Format) Decode(pattern uint64) float64 {
 		}
 		return 0
 	}
-	return math.NaN()
+	return math.Float64frombits(f64Inf | f64Quiet)
 }
 
 // decode reads a classFloat pattern that has no bits above l.bits.
@@ -272,7 +272,7 @@ func (l *layout) encodeNaN(u uint64, neg bool) uint64 {
 // decodeE8M0 reads an OCP MX scale: 2^(p-127), 0xFF is NaN.
 func decodeE8M0(p uint64) float64 {
 	if p == 0xFF {
-		return math.NaN()
+		return math.Float64frombits(f64Inf | f64Quiet)
 	}
 	return math.Float64frombits((p - 127 + 1023) << 52)
 }

@@ -85,7 +85,7 @@ var layouts = [numFormats]layout{
 	F64:        {"f64", classFloat, 64, 11, 52, 0, 1023, nanIEEE, 0x7FEFFFFFFFFFFFFF, "IEEE 754-2019 binary64."},
 	F32:        {"f32", classFloat, 32, 8, 23, 0, 127, nanIEEE, 0x7F7FFFFF, "IEEE 754-2019 binary32."},
 	TF32:       {"tf32", classFloat, 32, 8, 10, 13, 127, nanIEEE, 0x7F7FFFFF >> 13, "TensorFloat-32, stored in 32 bits of which the low 13 are zero. Source: NVIDIA, A100 Tensor Core GPU Architecture white paper, V1.0, 2020, \"TF32\"."},
-	HF32:       {"hf32", classFloat, 32, 8, 11, 12, 127, nanIEEE, 0x7F7FFFFF >> 12, "HFloat32, stored in 32 bits of which the low 12 are zero."},
+	HF32:       {"hf32", classFloat, 32, 8, 11, 12, 127, nanIEEE, 0x7F7FFFFF >> 12, "HFloat32, stored in 32 bits of which the low 12 are zero; float32 becomes hf32 by rounding to nearest even. Source: Huawei, CANN 8.0 ATC manual, --allow_hf32 (the range of float32, 11 mantissa bits), and Ascend C API, SetHF32TransMode."},
 	BF16:       {"bf16", classFloat, 16, 8, 7, 0, 127, nanIEEE, 0x7F7F, "bfloat16, the upper half of a binary32. Source: Google, \"BFloat16: the secret to high performance on Cloud TPUs\", 2019."},
 	F16:        {"f16", classFloat, 16, 5, 10, 0, 15, nanIEEE, 0x7BFF, "IEEE 754-2019 binary16."},
 	F8E4M3FN:   {"f8e4m3fn", classFloat, 8, 4, 3, 0, 7, nanAllOnes, 0x7E, "Source: OCP 8-bit Floating Point Specification (OFP8) 1.0, 2023, table 1."},

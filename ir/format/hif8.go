@@ -36,7 +36,7 @@ func hif8Decode(p uint8) float64 {
 	mag := p & 0x7F
 	switch {
 	case p == hif8NaN:
-		return math.NaN()
+		return math.Float64frombits(f64Inf | f64Quiet)
 	case mag == 0:
 		return 0
 	case mag == hif8Inf:
