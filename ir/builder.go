@@ -77,6 +77,8 @@ func Check(info *op.Info, attrs op.Attrs, args []*Value, declared []Type) ([]Typ
 func arity(i *op.Info) string {
 	lo, hi := i.MinArgs(), i.MaxArgs()
 	switch {
+	case hi < 0 && lo == 1:
+		return "at least 1 operand"
 	case hi < 0:
 		return fmt.Sprintf("at least %d operands", lo)
 	case lo == hi && lo == 1:

@@ -25,7 +25,17 @@ type Module struct {
 	ops        slab[Op]
 	values     slab[Value]
 	uses       slab[Use]
+	ptrs       slab[*Value]
+	nops       int32 // how many ops and values were ever made; the next one's ID
+	nvalues    int32
 }
+
+// MaxOp and MaxValue are one more than the largest ID of an op and of a value of the module, so that a side table is
+// a slice and not a map.
+func (m *Module) MaxOp() int { return int(m.nops) }
+
+// MaxValue: see MaxOp.
+func (m *Module) MaxValue() int { return int(m.nvalues) }
 
 // Meta is a named fact about a module.
 type Meta struct{ Key, Value string }
@@ -190,6 +200,7 @@ type Op struct {
 	prev, next *Op
 	// Mark is scratch for whoever walks the module; it means nothing between walks.
 	Mark int32
+	id   int32
 }
 
 // Value is what an op or a block parameter gives: it has one type and is set once.
@@ -203,6 +214,7 @@ type Value struct {
 	use  *Use
 	// Mark is scratch, as Op.Mark.
 	Mark int32
+	id   int32
 }
 
 // Use is one operand slot: it ties a value to an op that reads it.
@@ -211,6 +223,12 @@ type Use struct {
 	op         *Op
 	next, prev *Use
 }
+
+// ID numbers the ops of a module in the order they were made; it never changes and is below Module.MaxOp.
+func (o *Op) ID() int { return int(o.id) }
+
+// ID numbers the values of a module in the order they were made; it never changes and is below Module.MaxValue.
+func (v *Value) ID() int { return int(v.id) }
 
 // Next and Prev walk the block.
 func (o *Op) Next() *Op { return o.next }
@@ -463,8 +481,8 @@ func (f *Func) AddState(name string, t Type) *Value {
 
 // AddParam adds a parameter to a block.
 func (b *Block) AddParam(name string, t Type) *Value {
-	v := b.Func.Module.values.one()
-	*v = Value{Type: t, Name: name, own: b, idx: int32(len(b.Params))}
+	v := b.Func.Module.newValue()
+	v.Type, v.Name, v.own, v.idx = t, name, b, int32(len(b.Params))
 	b.Params = append(b.Params, v)
 	return v
 }
@@ -482,7 +500,8 @@ func (o *Op) NewRegion() *Block {
 func (b *Block) NewOp(info *op.Info, pos Pos, args []*Value, attrs op.Attrs, results []Type, before *Op) *Op {
 	m := b.Func.Module
 	o := m.ops.one()
-	o.Info, o.Attrs, o.Pos = info, attrs, pos
+	o.Info, o.Attrs, o.Pos, o.id = info, attrs, pos, m.nops
+	m.nops++
 	if len(args) > 0 {
 		o.args = m.uses.take(len(args))
 		for i, v := range args {
@@ -491,15 +510,22 @@ func (b *Block) NewOp(info *op.Info, pos Pos, args []*Value, attrs op.Attrs, res
 		}
 	}
 	if len(results) > 0 {
-		vs := m.values.take(len(results))
-		o.results = make([]*Value, len(results))
-		for i := range vs {
-			vs[i] = Value{Type: results[i], def: o, idx: int32(i)}
-			o.results[i] = &vs[i]
+		o.results = m.ptrs.take(len(results))
+		for i := range results {
+			v := m.newValue()
+			v.Type, v.def, v.idx = results[i], o, int32(i)
+			o.results[i] = v
 		}
 	}
 	b.insert(o, before)
 	return o
+}
+
+func (m *Module) newValue() *Value {
+	v := m.values.one()
+	v.id = m.nvalues
+	m.nvalues++
+	return v
 }
 
 // Input gathers what the op's shape rule and verifier see.
@@ -578,22 +604,41 @@ func (f *Func) Symbols() []string {
 // Tensor is short for a Type.
 func Tensor(f format.Format, dims ...shape.Dim) Type { return Type{Format: f, Shape: dims} }
 
-// slab hands out elements from blocks, so that a module of a million ops is some thousand
-// allocations.
-type slab[T any] struct{ free []T }
+// slab hands out elements from blocks that grow with what was taken, so that a module of a million ops is some
+// thousand allocations and a module of ten is small.
+type slab[T any] struct {
+	free []T
+	made int
+}
 
-const slabSize = 512
+const (
+	slabMin = 16
+	slabMax = 1024
+)
 
-func (s *slab[T]) one() *T { return &s.take(1)[0] }
+func (s *slab[T]) one() *T {
+	if len(s.free) == 0 {
+		s.grow()
+	}
+	out := &s.free[0]
+	s.free = s.free[1:]
+	return out
+}
 
 func (s *slab[T]) take(n int) []T {
 	if n > len(s.free) {
-		if n > slabSize/4 {
+		if n > slabMin {
 			return make([]T, n)
 		}
-		s.free = make([]T, slabSize)
+		s.grow()
 	}
 	out := s.free[:n:n]
 	s.free = s.free[n:]
 	return out
+}
+
+func (s *slab[T]) grow() {
+	n := min(max(slabMin, s.made), slabMax)
+	s.made += n
+	s.free = make([]T, n)
 }

@@ -1,0 +1,1070 @@
+package ir
+
+import (
+	"hash/maphash"
+	"math"
+	"strconv"
+
+	"apogee/ir/diag"
+	"apogee/ir/format"
+	"apogee/ir/op"
+	"apogee/ir/shape"
+)
+
+// Limits of IR text. What exceeds one is an error.
+const (
+	MaxText    = math.MaxInt32 // bytes
+	maxNesting = 64            // regions in regions, and dimensions of a literal's lists
+	maxDims    = 1024          // dimensions of a type
+)
+
+// Parse reads the text form of a module. The grammar, with blanks, line ends and // comments anywhere between
+// tokens:
+//
+//	module   = "module" "@" name [ "{" name "=" string { "," … } "}" ] "{" [ "files" list ] [ "scopes" list ] { func } "}"
+//	func     = "func" [ "entry" ] "@" name "(" [ [ "state" ] param { "," … } ] ")" "->" "(" [ name { "," … } ] ")"
+//	           [ pos ] [ "doc" string ] "{" { op } "}"
+//	param    = "%" name ":" type
+//	op       = [ "%" name { "," … } "=" ] ident [ "(" [ "%" name { "," … } ] ")" ] [ "{" attr { "," … } "}" ]
+//	           { "(" [ param { "," … } ] ")" "{" { op } "}" } [ ":" type { "," … } ] [ pos ]
+//	attr     = ident "=" value
+//	type     = format "[" [ dim { "," dim } ] "]"
+//	pos      = "@" file [ ":" line [ ":" column [ ":" scope ] ] ]
+//	name     = ident | string            (of a value also a number: one without a name)
+//
+// Every op is checked against the op table; what spans ops is Verify's to check. The list holds what is wrong, with
+// places, for as many mistakes as are independent. The module is nil if there is an error. The names of the module
+// share memory with the text, which must not change.
+func Parse(src *diag.Source) (*Module, *diag.List) {
+	m, _, list := parse(src, false)
+	return m, list
+}
+
+// ParseString is Parse for a text in memory; the error is the rendered list.
+func ParseString(text string) (*Module, error) {
+	m, list := Parse(diag.NewSource("<text>", []byte(text)))
+	return m, list.Err()
+}
+
+func parse(src *diag.Source, places bool) (*Module, []place, *diag.List) {
+	p := &parser{scanner: scanner{src: src.Text, text: src, list: &diag.List{}}, keep: places}
+	if len(src.Text) > MaxText {
+		p.error(CodeLimit, 0, 0, "the text has %d bytes, more than %d", len(src.Text), MaxText)
+		return nil, nil, p.list
+	}
+	// The caches take a fixed share of the text's size.
+	slots := 64
+	for slots < 4096 && slots*512 < len(src.Text) {
+		slots *= 2
+	}
+	p.types = make([]typeSlot, slots)
+	p.attrSets = make([]attrSlot, slots)
+	p.module()
+	if p.list.HasErrors() {
+		p.list.Sort()
+		return nil, nil, p.list
+	}
+	return p.m, p.places, p.list
+}
+
+// place is where an op stands in the text: its name.
+type place struct{ from, to int32 }
+
+type parser struct {
+	scanner
+	m       *Module
+	f       *Func
+	names   nameTable
+	nums    []*Value            // values named by numbers, in order, as the printer gives them
+	odd     map[int64]*Value    // those with other numbers
+	late    map[string]*lateUse // undefined names, by text
+	keep    bool
+	places  []place // by op ID
+	depth   int
+	nothing Value // stands for what could not be read
+
+	// Types and attributes come in few spellings; these remember the last text that fell on each slot.
+	types    []typeSlot
+	attrSets []attrSlot
+	attrMem  slab[op.Attr]
+	check    checker
+
+	results []nameTok // scratch
+	args    []*Value
+	argAt   []place
+	stated  []Type
+	attrBuf op.Attrs
+}
+
+type lateUse struct{ d []*diag.Diagnostic }
+
+type typeSlot struct {
+	text string
+	t    Type
+}
+
+type attrSlot struct {
+	info  *op.Info
+	text  string
+	attrs op.Attrs
+}
+
+// nameTok is a value's name as written.
+type nameTok struct {
+	name     string
+	num      int64 // -1 if it is no number
+	from, to int
+}
+
+func (p *parser) module() {
+	p.m = NewModule("")
+	if !p.word("module") {
+		p.expected(`"module"`).Helpf("IR text begins with: module @name {")
+		return
+	}
+	if !p.want('@') {
+		return
+	}
+	var ok bool
+	if p.m.Name, ok = p.name(); !ok {
+		return
+	}
+	if !p.metas() {
+		return
+	}
+	for _, t := range []struct {
+		word string
+		list *[]string
+	}{{"files", &p.m.Files}, {"scopes", &p.m.Scopes}} {
+		if p.word(t.word) && !p.strings(t.list) {
+			return
+		}
+	}
+	seen := map[string]bool{}
+	for !p.list.Full() {
+		if p.take('}') {
+			if p.peek() != 0 || p.at < len(p.src) {
+				p.expected("the end of the text after the module")
+			}
+			return
+		}
+		from := p.at
+		if !p.word("func") {
+			p.expected(`"func" or "}"`)
+			if !p.nextFunc() {
+				return
+			}
+			continue
+		}
+		if !p.function(seen) && !p.nextFunc() {
+			return
+		}
+		if p.at == from {
+			return
+		}
+	}
+}
+
+// nextFunc skips to the next line that begins a function.
+func (p *parser) nextFunc() bool {
+	for p.at < len(p.src) {
+		for p.at < len(p.src) && p.src[p.at] != '\n' {
+			p.at++
+		}
+		p.peek()
+		if at := p.at; p.word("func") {
+			p.at = at
+			return true
+		}
+	}
+	return false
+}
+
+// metas reads the facts about the module and the brace that opens it. Facts in braces are told from the module's body
+// by the "=" or the brace behind the first name.
+func (p *parser) metas() bool {
+	if !p.want('{') {
+		return false
+	}
+	start := p.at
+	c := p.peek()
+	if c != '"' {
+		if p.ident() == "" || p.peek() != '=' {
+			p.at = start
+			return true // the body
+		}
+		p.at = start
+	}
+	seen := map[string]bool{}
+	for {
+		from := p.at
+		key, ok := p.name()
+		if !ok || !p.want('=') {
+			return false
+		}
+		value, ok := p.str()
+		if !ok {
+			return false
+		}
+		if seen[key] {
+			p.error(CodeTwice, from, p.at, "the module's %s is given twice", key)
+		}
+		seen[key] = true
+		p.m.Attrs = append(p.m.Attrs, Meta{key, value})
+		if p.take('}') {
+			return p.want('{')
+		}
+		if !p.want(',') {
+			return false
+		}
+	}
+}
+
+func (p *parser) strings(list *[]string) bool {
+	if !p.want('[') {
+		return false
+	}
+	for !p.take(']') {
+		s, ok := p.str()
+		if !ok {
+			return false
+		}
+		*list = append(*list, s)
+		if p.peek() != ']' && !p.want(',') {
+			return false
+		}
+	}
+	return true
+}
+
+// function reads what follows "func". It is false when the next function has to be looked for.
+func (p *parser) function(seen map[string]bool) bool {
+	entry := p.word("entry")
+	if !p.want('@') {
+		return false
+	}
+	from := p.at
+	name, ok := p.name()
+	if !ok {
+		return false
+	}
+	if seen[name] {
+		p.error(CodeTwice, from, p.at, "the module has a function @%s already", name)
+	}
+	seen[name] = true
+	f := p.m.NewFunc(name)
+	f.Entry = entry
+	p.f = f
+	p.names.reset()
+	p.nums, p.odd, p.late = p.nums[:0], nil, nil
+	if !p.params(f.Body, true) {
+		return false
+	}
+	if p.peek() != '-' || p.at+1 >= len(p.src) || p.src[p.at+1] != '>' {
+		p.expected(`"->" and the names of the results`)
+		return false
+	}
+	p.at += 2
+	if !p.want('(') {
+		return false
+	}
+	for !p.take(')') {
+		r, ok := p.name()
+		if !ok {
+			return false
+		}
+		f.Results = append(f.Results, r)
+		if p.peek() != ')' && !p.want(',') {
+			return false
+		}
+	}
+	if f.Pos, ok = p.pos(); !ok {
+		return false
+	}
+	if p.word("doc") {
+		if f.Doc, ok = p.str(); !ok {
+			return false
+		}
+	}
+	return p.want('{') && p.block(f.Body)
+}
+
+// params reads parameters in parentheses.
+func (p *parser) params(b *Block, states bool) bool {
+	if !p.want('(') {
+		return false
+	}
+	for !p.take(')') {
+		start := p.at
+		state := states && p.word("state")
+		tok, ok := p.valueName()
+		if !ok || !p.want(':') {
+			return false
+		}
+		t, ok := p.typ()
+		if !ok {
+			return false
+		}
+		v := b.AddParam("", t)
+		p.define(tok, v)
+		switch {
+		case state:
+			p.f.States++
+		case states && p.f.States > 0:
+			p.error(CodeStructure, start, p.at, "inputs come before states")
+		}
+		if p.peek() != ')' && !p.want(',') {
+			return false
+		}
+	}
+	return true
+}
+
+// block reads ops up to the closing brace.
+func (p *parser) block(b *Block) bool {
+	for {
+		switch p.peek() {
+		case '}':
+			p.at++
+			return true
+		case 0:
+			if p.at >= len(p.src) {
+				p.expected(`an op or "}"`)
+				return false
+			}
+		}
+		if p.list.Full() {
+			return false
+		}
+		from := p.at
+		if !p.op(b) {
+			p.skipLine()
+			if p.at == from {
+				p.at++
+			}
+		}
+	}
+}
+
+// valueName reads %name, %12 or %"any name".
+func (p *parser) valueName() (tok nameTok, ok bool) {
+	if p.at >= len(p.src) || p.src[p.at] != '%' {
+		if p.peek() != '%' {
+			p.expected("a value, such as %x")
+			return tok, false
+		}
+	}
+	tok.from = p.at
+	tok.num = -1
+	i := p.at + 1
+	var c byte
+	if i < len(p.src) {
+		c = p.src[i]
+	}
+	switch {
+	case identStart[c]:
+		for i++; i < len(p.src) && identByte[p.src[i]]; i++ {
+		}
+		tok.name = p.sub(p.at+1, i)
+		p.at = i
+	case c >= '0' && c <= '9':
+		p.at = i
+		if tok.num, ok = p.digits(math.MaxInt32); !ok {
+			p.error(CodeSyntax, tok.from, p.at+1, "this number of a value is too large")
+			return tok, false
+		}
+		if p.at < len(p.src) && identByte[p.src[p.at]] {
+			p.error(CodeSyntax, tok.from, p.at+1, "a name of a value begins with a letter or is in quotes")
+			return tok, false
+		}
+	case c == '"':
+		p.at = i
+		if tok.name, ok = p.str(); !ok {
+			return tok, false
+		}
+		if tok.name == "" {
+			p.error(CodeSyntax, tok.from, p.at, "a value's name is empty")
+			return tok, false
+		}
+	default:
+		p.at = i
+		p.expected("a name after %")
+		return tok, false
+	}
+	tok.to = p.at
+	return tok, true
+}
+
+// define gives a value the name that was read for it.
+func (p *parser) define(tok nameTok, v *Value) {
+	var other *Value
+	if tok.num >= 0 {
+		switch {
+		case tok.num < int64(len(p.nums)):
+			other = p.nums[tok.num]
+		case tok.num == int64(len(p.nums)) && p.odd[tok.num] == nil:
+			p.nums = append(p.nums, v)
+		default:
+			if other = p.odd[tok.num]; other == nil {
+				if p.odd == nil {
+					p.odd = map[int64]*Value{}
+				}
+				p.odd[tok.num] = v
+			}
+		}
+	} else {
+		v.Name = tok.name
+		other = p.names.put(v)
+	}
+	if other != nil {
+		p.error(CodeTwice, tok.from, tok.to, "%s is set twice in @%s", p.sub(tok.from, tok.to), p.f.Name)
+		return
+	}
+	if p.late != nil {
+		if u := p.late[p.sub(tok.from, tok.to)]; u != nil {
+			for _, d := range u.d {
+				d.Note(p.text.Range(tok.from, tok.to), "it is set here, after its use")
+			}
+			u.d = nil
+		}
+	}
+}
+
+// use returns the value of a name; a stand-in of no type when there is none, which is reported.
+func (p *parser) use(tok nameTok) *Value {
+	var v *Value
+	if tok.num >= 0 {
+		if tok.num < int64(len(p.nums)) {
+			v = p.nums[tok.num]
+		} else {
+			v = p.odd[tok.num]
+		}
+	} else {
+		v = p.names.lookup(tok.name)
+	}
+	if v != nil {
+		return v
+	}
+	if p.list.Full() {
+		return &p.nothing
+	}
+	text := p.sub(tok.from, tok.to)
+	d := p.error(CodeValue, tok.from, tok.to, "no value %s is set before this op in @%s", text, p.f.Name)
+	if p.late == nil {
+		p.late = map[string]*lateUse{}
+	}
+	u := p.late[text]
+	if u == nil {
+		u = &lateUse{}
+		p.late[text] = u
+		if tok.num < 0 {
+			d.Suggest(tok.name, p.near(tok.name))
+			if d.Suggestion != "" {
+				d.Suggestion = "%" + d.Suggestion
+			}
+		}
+	}
+	u.d = append(u.d, d)
+	return &p.nothing
+}
+
+// near returns names among which a suggestion is looked for: the last few hundred.
+func (p *parser) near(name string) []string {
+	vals := p.names.vals
+	if len(vals) > 512 {
+		vals = vals[len(vals)-512:]
+	}
+	var out []string
+	for i := len(vals) - 1; i >= 0; i-- {
+		out = append(out, vals[i].v.Name)
+	}
+	return out
+}
+
+// op reads one op into a block; false means that the rest of its line is to be skipped.
+func (p *parser) op(b *Block) bool {
+	// The part before the op's name.
+	results := p.results[:0]
+	if p.peek() == '%' {
+		for {
+			tok, ok := p.valueName()
+			if !ok {
+				return p.poison(results)
+			}
+			results = append(results, tok)
+			if !p.take(',') {
+				break
+			}
+		}
+		p.results = results
+		if !p.want('=') {
+			return p.poison(results)
+		}
+	}
+	opFrom := p.identAt()
+	name := p.ident()
+	if name == "" {
+		p.expected("an op")
+		return p.poison(results)
+	}
+	at := place{int32(opFrom), int32(p.at)}
+	info := op.Lookup(name)
+	if info == nil {
+		p.error(CodeOp, opFrom, p.at, "no op is called %s", name).Suggest(name, op.Names())
+		return p.poison(results)
+	}
+
+	// Operands.
+	args, argAt := p.args[:0], p.argAt[:0]
+	good := true
+	if p.take('(') {
+		for !p.take(')') {
+			tok, ok := p.valueName()
+			if !ok {
+				return p.poison(results)
+			}
+			v := p.use(tok)
+			good = good && v.Type.Format != format.Invalid
+			args = append(args, v)
+			argAt = append(argAt, place{int32(tok.from), int32(tok.to)})
+			if p.peek() != ')' && !p.want(',') {
+				return p.poison(results)
+			}
+		}
+	}
+	p.args, p.argAt = args, argAt
+
+	// Attributes.
+	var attrs op.Attrs
+	if p.take('{') {
+		a, ok, fatal := p.attrs(info)
+		if fatal {
+			return p.poison(results)
+		}
+		attrs, good = a, good && ok
+	} else if len(info.Attrs) > 0 {
+		if a, err := info.Normalise(nil); err != nil {
+			p.error(CodeAttr, opFrom, int(at.to), "%s", err)
+			good = false
+		} else {
+			attrs = a
+		}
+	}
+	if p.peek() == '(' {
+		return p.withRegions(b, info, at, attrs, args, results, good)
+	}
+	stated, pos, ok := p.tail()
+	if !ok {
+		return p.poison(results)
+	}
+	if !good || !p.fits(info, at, attrs, args, nil, len(results), stated) {
+		p.poison(results)
+		return true
+	}
+	if len(stated) == 0 && len(results) > 0 {
+		stated = p.check.types
+	}
+	o := b.NewOp(info, pos, args, attrs, stated, nil)
+	p.defineAll(o, at, results)
+	return true
+}
+
+func (p *parser) identAt() int {
+	p.peek()
+	return p.at
+}
+
+func (p *parser) defineAll(o *Op, at place, results []nameTok) {
+	if p.keep {
+		for int(o.id) >= len(p.places) {
+			p.places = append(p.places, place{})
+		}
+		p.places[o.id] = at
+	}
+	for i := range o.results {
+		p.define(results[i], o.results[i])
+	}
+}
+
+// poison sets names that were read to stand-ins of no type, so that their uses are no further errors. It returns false.
+func (p *parser) poison(results []nameTok) bool {
+	for _, tok := range results {
+		p.define(tok, &Value{})
+	}
+	return false
+}
+
+// withRegions reads the rest of an op that has regions.
+func (p *parser) withRegions(b *Block, info *op.Info, at place, attrs op.Attrs, args []*Value, results []nameTok, good bool) bool {
+	// The region's ops use the scratch slices.
+	results = append([]nameTok(nil), results...)
+	for _, a := range args {
+		if a.Type.Format == format.Invalid {
+			args = nil // the stand-ins must not get into use lists of the module
+			break
+		}
+	}
+	o := b.NewOp(info, Pos{}, args, attrs, make([]Type, len(results)), nil)
+	if p.depth++; p.depth > maxNesting {
+		p.error(CodeLimit, p.at, p.at+1, "regions are nested more than %d deep", maxNesting)
+		p.depth--
+		return p.poison(results)
+	}
+	before := p.list.Errors()
+	for p.peek() == '(' {
+		r := o.NewRegion()
+		if !p.params(r, false) || !p.want('{') || !p.block(r) {
+			p.depth--
+			return p.poison(results)
+		}
+	}
+	p.depth--
+	stated, pos, ok := p.tail()
+	if !ok {
+		return p.poison(results)
+	}
+	o.Pos = pos
+	good = good && p.list.Errors() == before
+	if !good || !p.fits(info, at, attrs, o.Args(), o.Regions, len(results), stated) {
+		p.poison(results)
+		return true
+	}
+	for i, r := range o.results {
+		if len(stated) > 0 {
+			r.Type = stated[i]
+		} else {
+			r.Type = p.check.types[i]
+		}
+	}
+	p.defineAll(o, at, results)
+	return true
+}
+
+// tail reads the result types and the position.
+func (p *parser) tail() (stated []Type, pos Pos, ok bool) {
+	stated = p.stated[:0]
+	if p.take(':') {
+		for {
+			t, ok := p.typ()
+			if !ok {
+				return nil, pos, false
+			}
+			stated = append(stated, t)
+			if !p.take(',') {
+				break
+			}
+		}
+	}
+	p.stated = stated
+	pos, ok = p.pos()
+	return stated, pos, ok
+}
+
+// fits holds an op against the op table and reports what does not fit.
+func (p *parser) fits(info *op.Info, at place, attrs op.Attrs, args []*Value, regions []*Block, results int, stated []Type) bool {
+	if len(stated) == 0 && results > 0 && !info.Declared {
+		stated = nil
+	} else if len(stated) != results {
+		p.error(CodeArgs, int(at.from), int(at.to), "%s is given %d names of results and %d types", info.Name, results, len(stated))
+		return false
+	}
+	problem := p.check.op(info, attrs, args, regions, stated, results)
+	if problem == nil {
+		return true
+	}
+	from, to := int(at.from), int(at.to)
+	p.error(problem.code, from, to, "%s", problem.message).Expect(problem.expected, problem.found)
+	return false
+}
+
+// pos reads a position if there is one.
+func (p *parser) pos() (pos Pos, ok bool) {
+	if p.peek() != '@' {
+		return pos, true
+	}
+	from := p.at
+	p.at++
+	for i, field := range [...]*int32{&pos.File, &pos.Line, &pos.Col, &pos.Scope} {
+		if i > 0 {
+			if p.at >= len(p.src) || p.src[p.at] != ':' {
+				break
+			}
+			p.at++
+		}
+		n, ok := p.digits(math.MaxInt32)
+		if !ok {
+			p.error(CodeSyntax, from, p.at+1, "expected a position such as @1:12:5:3 (file, line, column, scope)")
+			return pos, false
+		}
+		*field = int32(n)
+	}
+	if int(pos.File) > len(p.m.Files) || int(pos.Scope) > len(p.m.Scopes) {
+		p.error(CodePosition, from, p.at, "the module has %d files and %d scopes", len(p.m.Files), len(p.m.Scopes))
+	}
+	return pos, true
+}
+
+// typ reads a type such as bf16[B,T,7168].
+func (p *parser) typ() (Type, bool) {
+	if !identStart[p.peek()] {
+		p.expected("a type, such as f32[B,7168]")
+		return Type{}, false
+	}
+	from := p.at
+	i := from + 1
+	for ; i < len(p.src) && p.src[i] != ']'; i++ {
+		if p.src[i] == '\n' || i-from > maxDims*16 {
+			break
+		}
+	}
+	if i < len(p.src) && p.src[i] == ']' {
+		text := p.sub(from, i+1)
+		s := &p.types[maphash.String(nameSeed, text)&uint64(len(p.types)-1)]
+		if s.text == text {
+			p.at = i + 1
+			return s.t, true
+		}
+		t, ok := p.newType()
+		if ok && p.at == i+1 {
+			*s = typeSlot{text, t}
+		}
+		return t, ok
+	}
+	return p.newType()
+}
+
+// newType reads a type that was not read lately.
+func (p *parser) newType() (t Type, ok bool) {
+	from := p.at
+	name := p.ident()
+	if t.Format, ok = format.Parse(name); !ok {
+		p.error(CodeSyntax, from, p.at, "no number format is called %s", name).Suggest(name, formatNames())
+		return t, false
+	}
+	if !p.want('[') {
+		return t, false
+	}
+	if t.Shape, ok = p.dims(); !ok {
+		return t, false
+	}
+	if err := t.Shape.Err(); err != nil {
+		p.error(CodeSyntax, from, p.at, "%s", err)
+		return t, false
+	}
+	return t, true
+}
+
+func formatNames() []string {
+	var out []string
+	for _, f := range format.All() {
+		out = append(out, f.String())
+	}
+	return out
+}
+
+// dims reads dimensions up to and with the closing bracket.
+func (p *parser) dims() (shape.Shape, bool) {
+	var buf [8]shape.Dim
+	s := buf[:0]
+	for !p.take(']') {
+		if len(s) == maxDims {
+			p.error(CodeLimit, p.at, p.at+1, "a shape has more than %d dimensions", maxDims)
+			return nil, false
+		}
+		d, ok := p.dim()
+		if !ok {
+			return nil, false
+		}
+		s = append(s, d)
+		if p.peek() != ']' && !p.want(',') {
+			return nil, false
+		}
+	}
+	return append(shape.Shape(nil), s...), true
+}
+
+// dim reads a dimension: up to a comma, a bracket, a brace or a line's end that is not in parentheses.
+func (p *parser) dim() (shape.Dim, bool) {
+	p.peek()
+	from, i, depth := p.at, p.at, 0
+	number := true
+loop:
+	for ; i < len(p.src); i++ {
+		switch c := p.src[i]; c {
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth < 0 {
+				break loop
+			}
+		case ',', ']', '}', '{', '[', '\n', '%', '@':
+			break loop
+		default:
+			number = number && c >= '0' && c <= '9'
+		}
+	}
+	if number && i > from && i-from < 18 && depth == 0 {
+		n, _ := p.digits(math.MaxInt64)
+		return shape.Const(n), true
+	}
+	d, err := shape.ParseDim(p.sub(from, i))
+	if err == nil {
+		err = d.Err()
+	}
+	if err != nil {
+		p.error(CodeSyntax, from, max(i, from+1), "%s", err)
+		return d, false
+	}
+	p.at = i
+	return d, true
+}
+
+// attrs reads attributes after the opening brace. Fatal means that what follows cannot be told.
+func (p *parser) attrs(info *op.Info) (out op.Attrs, ok, fatal bool) {
+	from := p.at
+	end := p.closing()
+	var slot *attrSlot
+	if end > 0 && end-from < 256 {
+		text := p.sub(from, end)
+		slot = &p.attrSets[(maphash.String(nameSeed, text)^uint64(info.ID))&uint64(len(p.attrSets)-1)]
+		if slot.info == info && slot.text == text {
+			p.at = end
+			return slot.attrs, true, false
+		}
+	}
+	list := p.attrBuf[:0]
+	ok = true
+	for !p.take('}') {
+		at := p.identAt()
+		name := p.ident()
+		if name == "" {
+			p.expected("the name of an attribute")
+			return nil, false, true
+		}
+		to := p.at
+		if !p.want('=') {
+			return nil, false, true
+		}
+		spec := info.AttrSpec(name)
+		if spec == nil {
+			var names []string
+			for _, s := range info.Attrs {
+				names = append(names, s.Name)
+			}
+			p.error(CodeAttr, at, to, "%s has no attribute %s", info.Name, name).Suggest(name, names)
+			p.skipValue()
+			ok = false
+		} else {
+			v, good := p.attrValue(info, spec)
+			if !good {
+				p.skipValue()
+				ok = false
+			}
+			list = append(list, op.Attr{Name: spec.Name, Value: v})
+		}
+		if p.peek() != '}' && !p.want(',') {
+			return nil, false, true
+		}
+	}
+	p.attrBuf = list
+	if !ok {
+		return nil, false, false
+	}
+	norm, err := info.Normalise(list)
+	if err != nil {
+		p.error(CodeAttr, from, p.at, "%s", err)
+		return nil, false, false
+	}
+	if len(norm) > 0 {
+		out = p.attrMem.take(len(norm))
+		copy(out, norm)
+	}
+	if slot != nil {
+		*slot = attrSlot{info, p.sub(from, end), out}
+	}
+	clear(p.attrBuf)
+	return out, true, false
+}
+
+// closing returns the place after the brace that closes the attributes, 0 if it is not on this line.
+func (p *parser) closing() int {
+	for i := p.at; i < len(p.src); i++ {
+		switch p.src[i] {
+		case '}':
+			return i + 1
+		case '\n':
+			return 0
+		case '"':
+			for i++; i < len(p.src) && p.src[i] != '"' && p.src[i] != '\n'; i++ {
+				if p.src[i] == '\\' {
+					i++
+				}
+			}
+		}
+	}
+	return 0
+}
+
+// skipValue moves to the comma or brace that ends an attribute that was not understood.
+func (p *parser) skipValue() {
+	depth := 0
+	for ; p.at < len(p.src); p.at++ {
+		switch p.src[p.at] {
+		case '[', '(':
+			depth++
+		case ']', ')':
+			depth--
+		case ',':
+			if depth <= 0 {
+				return
+			}
+		case '}', '\n':
+			return
+		case '"':
+			for p.at++; p.at < len(p.src) && p.src[p.at] != '"' && p.src[p.at] != '\n'; p.at++ {
+				if p.src[p.at] == '\\' {
+					p.at++
+				}
+			}
+			if p.at >= len(p.src) || p.src[p.at] == '\n' {
+				return
+			}
+		}
+	}
+	p.at = min(p.at, len(p.src))
+}
+
+// attrValue reads a value of the kind that the op table says.
+func (p *parser) attrValue(info *op.Info, spec *op.AttrSpec) (any, bool) {
+	from := p.identAt()
+	bad := func() (any, bool) {
+		found, end := p.token()
+		p.error(CodeAttr, from, max(end, p.at), "attribute %s of %s", spec.Name, info.Name).Expect(kindText[spec.Kind], found)
+		return nil, false
+	}
+	switch spec.Kind {
+	case op.Int:
+		s := p.atom()
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			p.at = from
+			return bad()
+		}
+		return n, true
+	case op.Float:
+		s := p.atom()
+		x, err := parseFloat(s)
+		if err != nil {
+			p.at = from
+			return bad()
+		}
+		return x, true
+	case op.String:
+		if p.peek() != '"' {
+			return bad()
+		}
+		return p.anyStr()
+	case op.Bool:
+		switch {
+		case p.word("true"):
+			return true, true
+		case p.word("false"):
+			return false, true
+		}
+		return bad()
+	case op.Ints:
+		if !p.take('[') {
+			return bad()
+		}
+		out := []int64{}
+		for !p.take(']') {
+			at := p.identAt()
+			n, err := strconv.ParseInt(p.atom(), 10, 64)
+			if err != nil {
+				p.at = at
+				return bad()
+			}
+			out = append(out, n)
+			if p.peek() != ']' && !p.want(',') {
+				return nil, false
+			}
+		}
+		return out, true
+	case op.Strings:
+		if !p.take('[') {
+			return bad()
+		}
+		out := []string{}
+		for !p.take(']') {
+			if p.peek() != '"' {
+				return bad()
+			}
+			s, ok := p.str()
+			if !ok {
+				return nil, false
+			}
+			out = append(out, s)
+			if p.peek() != ']' && !p.want(',') {
+				return nil, false
+			}
+		}
+		return out, true
+	case op.Fmt:
+		name := p.ident()
+		f, ok := format.Parse(name)
+		if !ok {
+			p.at = from
+			v, _ := bad()
+			return v, false
+		}
+		return f, true
+	case op.Dim:
+		return p.anyDim()
+	case op.Dims:
+		if !p.take('[') {
+			return bad()
+		}
+		s, ok := p.dims()
+		return s, ok
+	case op.Literal:
+		return p.literal()
+	}
+	return bad()
+}
+
+func (p *parser) anyStr() (any, bool) { return p.str() }
+
+func (p *parser) anyDim() (any, bool) { return p.dim() }
+
+var kindText = map[op.AttrKind]string{
+	op.Int: "an integer", op.Float: "a number", op.String: "a string in quotes", op.Bool: "true or false",
+	op.Ints: "integers in brackets, such as [0,-1]", op.Strings: "strings in brackets", op.Fmt: "a number format, such as bf16",
+	op.Dim: "a dimension, such as T or 2*S+1", op.Dims: "dimensions in brackets, such as [B,T,128]",
+	op.Literal: "a tensor, such as f32[2] [0.5, 1]",
+}
+
+// atom reads a number or word: letters, digits, signs and dots.
+func (p *parser) atom() string {
+	p.peek()
+	from := p.at
+	for p.at < len(p.src) && (identByte[p.src[p.at]] || p.src[p.at] == '-' || p.src[p.at] == '+') {
+		p.at++
+	}
+	return p.sub(from, p.at)
+}
+
+// parseFloat is the inverse of appendFloat.
+func parseFloat(s string) (float64, error) {
+	switch {
+	case len(s) > 2 && s[:2] == "0x":
+		u, err := strconv.ParseUint(s[2:], 16, 64)
+		return math.Float64frombits(u), err
+	case s == "nan":
+		return math.NaN(), nil
+	case s == "inf":
+		return math.Inf(1), nil
+	case s == "-inf":
+		return math.Inf(-1), nil
+	}
+	return strconv.ParseFloat(s, 64)
+}
