@@ -129,9 +129,10 @@ type Memory struct {
 	// Bandwidth is in B/s over the whole card; not stated when it is not the limit (the paths are). For a
 	// cache it is the bandwidth of hits.
 	Bandwidth Quantity
-	// Latency is from request to first byte, in s; not stated when the paths' start-up holds all of it.
+	// Latency is from request to first byte, in s, and overlaps with further requests; not stated when it is
+	// nothing beside the paths' start-up.
 	Latency Quantity
-	// Align is what addresses and row lengths in this memory must be multiples of, in bytes; at least 1.
+	// Align is what the addresses of tiles and buffers in this memory are multiples of, in bytes; at least 1.
 	Align int
 	// Roles are what it is for.
 	Roles []string
@@ -139,7 +140,7 @@ type Memory struct {
 	Units int
 	// Caches names the memory that a cache stands in front of; "" otherwise.
 	Caches string
-	// Own is the chip's own name for it when that is longer than Name.
+	// Doc is what its own manuals call it and how it behaves.
 	Doc   string
 	Range diag.Range
 }
@@ -187,7 +188,8 @@ type Engine struct {
 	A, B, Acc string
 	// Mem names the memories that a vector or scalar engine works in, preferred first.
 	Mem []string
-	// Startup is how long one instruction takes beyond its work, in cycles.
+	// Startup is how long one instruction takes beyond its work, in cycles; not stated for a DMA engine, whose
+	// paths have it.
 	Startup Quantity
 	// Matrix has a matrix engine's rates, one a combination of formats.
 	Matrix []MatrixRate
@@ -260,8 +262,11 @@ type Path struct {
 	Engine string
 	// Rate is in B/cycle per core over all units, counted on the wider side if the path converts.
 	Rate Quantity
-	// Startup is how long one transfer takes beyond its bytes, in cycles.
+	// Startup is how long one transfer holds the engine beyond its bytes, in cycles. It does not hold the latency
+	// of a memory that states one: that overlaps with other transfers.
 	Startup Quantity
+	// Word is the chip's own instruction for it, such as "copy_gm_to_ubuf"; may be empty.
+	Word string
 	// MaxDims is how many dimensions one strided transfer can have; at least 2.
 	MaxDims int
 	// Indirect says that rows can be gathered or scattered by a list of indices in one transfer.

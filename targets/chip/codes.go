@@ -1,0 +1,163 @@
+package chip
+
+import "apogee/ir/diag"
+
+// Example is a small chip that is complete and passes [Check]. The examples of the codes extend it under the
+// name "example", and `apogee chip new` can start from it.
+const Example = `chip "example" {
+  doc      "A made-up accelerator with one of everything."
+  vendor   "Nobody"
+  year     2025      assumed "it does not exist"
+  family   decoupled
+
+  sources {
+    sheet published "the made-up data sheet"
+  }
+
+  clock    1 GHz     source sheet
+  cores    4         source sheet
+  launch   5 us      source sheet
+  barrier  2 us      source sheet
+  subnormals keep
+
+  sync {
+    latency 20 cycles source sheet
+    signal  "set"
+    wait    "wait"
+    barrier "sync_all"
+    launch  "run"
+  }
+
+  memory gm {
+    scope     card
+    role      global
+    size      16 GiB    source sheet
+    bandwidth 400 GB/s  source sheet
+    align     32 B      source sheet
+  }
+  memory l1 {
+    scope core
+    role  scratch, matrix_a, matrix_b, accumulator, vector
+    size  1 MiB   source sheet
+    align 32 B    source sheet
+  }
+
+  engine dma {
+    kind dma
+  }
+  engine mul {
+    kind    matrix
+    a       l1
+    b       l1
+    acc     l1
+    startup 16 cycles source sheet
+    rate f32, f32 -> f32 512 flop/cycle tile 8x8x8 source sheet
+    rate f16, f16 -> f32 2048 flop/cycle tile 16x16x16 source sheet
+  }
+  engine vec {
+    kind    vector
+    mem     l1
+    startup 8 cycles source sheet
+    rate f32 basic 64 element/cycle source sheet
+    rate f32 transcendental 16 element/cycle source sheet
+    rate f32 divide 16 element/cycle source sheet
+    rate f32 reduce 64 element/cycle source sheet
+    rate f32 sort 16 element/cycle source sheet
+    rate i32 basic 64 element/cycle source sheet
+    casts f32 -> f16, f16 -> f32
+  }
+
+  path gm -> l1 {
+    engine  dma
+    rate    128 B/cycle source sheet
+    startup 300 cycles  source sheet
+    dims    3           source sheet
+  }
+  path l1 -> gm {
+    engine  dma
+    rate    128 B/cycle source sheet
+    startup 300 cycles  source sheet
+    dims    3           source sheet
+  }
+}
+`
+
+func ex(body string) string {
+	return "chip \"x\" {\n  extends \"example\"\n  " + body + "\n}\n"
+}
+
+// The codes of this package. Those below 030 are about a file, the others about what it says.
+var (
+	codeChar = diag.Register("CHIP001", "A character or string that the language does not have.",
+		ex(`cores 4 @ source sheet`))
+	codeSyntax = diag.Register("CHIP002", "Braces do not match, or a block has no name.",
+		"chip \"x\" {\n  cores 4\n")
+	codeKey = diag.Register("CHIP003", "A word that the block does not have. Nothing is ignored.",
+		ex(`croes 4 source sheet`))
+	codeUnit = diag.Register("CHIP004", "A unit that does not exist, or that measures something else.",
+		ex(`clock 1 GB source sheet`))
+	codeNoUnit = diag.Register("CHIP005", "A number without its unit.",
+		ex(`clock 1 source sheet`))
+	codeNoSource = diag.Register("CHIP006", "A number that nobody is named for: add source, derived or assumed.",
+		ex(`clock 1 GHz`))
+	codeSource = diag.Register("CHIP007", "A source that the file does not declare.",
+		ex(`clock 1 GHz source sheat`))
+	codeMissing = diag.Register("CHIP008", "Something required is not stated. There are no defaults for numbers.",
+		ex(`memory ub { scope core }`))
+	codeTwice = diag.Register("CHIP009", "The same thing is stated twice.",
+		ex("cores 4 source sheet\n  cores 8 source sheet"))
+	codeArgument = diag.Register("CHIP010", "Something else was expected here.",
+		ex(`cores "four" source sheet`))
+	codeWord = diag.Register("CHIP011", "A word from a fixed list was expected.",
+		ex(`family decupled`))
+	codeFormat = diag.Register("CHIP012", "A number format that does not exist.",
+		ex(`peak fp16 2 TFLOPS source sheet`))
+	codeMemory = diag.Register("CHIP013", "The name of a memory that the chip does not have.",
+		ex(`path gm -> l2 { engine dma; rate 1 B/cycle source sheet; startup 0 cycles source sheet; dims 2 source sheet }`))
+	codeEngine = diag.Register("CHIP014", "The name of an engine that the chip does not have, or that is of another kind.",
+		ex(`path gm -> l1 { engine vec }`))
+	codeRange = diag.Register("CHIP015", "A number out of range: zero, not whole, or too large.",
+		ex(`cores 0 source sheet`))
+	codeExtends = diag.Register("CHIP016", "The file that this one extends is not there, or extends this one.",
+		"chip \"x\" {\n  extends \"x\"\n}\n")
+	codeOneChip = diag.Register("CHIP017", "A file describes one chip and nothing else.",
+		"core 4\n")
+	codeTooBig = diag.Register("CHIP018", "The file is too large, or its blocks nest too deep.",
+		"a { a { a { a { a { a { a { a { a { } } } } } } } } }\n")
+	codeWithout = diag.Register("CHIP019", "without names nothing that the extended file has.",
+		ex(`without memory l9`))
+	codeEmpty = diag.Register("CHIP020", "A text, reason or citation that says nothing.",
+		ex(`clock 1 GHz assumed ""`))
+	codeUnknown = diag.Register("CHIP021", "No chip of this name is shipped. It comes from a command line, not from a file.", "")
+
+	codeGlobal = diag.Register("CHIP030", "A chip has exactly one global memory.",
+		ex(`memory gm { role scratch }`))
+	codeReach = diag.Register("CHIP031", "Data cannot get into or out of a memory.",
+		ex(`without path l1 -> gm`))
+	codeRole = diag.Register("CHIP032", "An engine uses a memory that does not have the role for it.",
+		ex(`memory l1 { role scratch, matrix_a, matrix_b, accumulator }`))
+	codeVector = diag.Register("CHIP033", "A rate is missing: f32 in all classes, i32 in basic, a float format in all but sort.",
+		ex(`engine vec { without rate f32 divide }`))
+	codeMatmul = diag.Register("CHIP034", "A chip must be able to multiply f32 matrices, so that every model runs on it.",
+		ex(`engine mul { without rate f32, f32 -> f32 }`))
+	codePeak = diag.Register("CHIP035", "The rates, cores and clock do not give the peak that is quoted.",
+		ex(`peak f16 20 TFLOPS source sheet`))
+	codeTile = diag.Register("CHIP036", "One step of a matrix engine does not fit into its memories.",
+		ex(`engine mul { rate f32, f32 -> f32 512 flop/cycle tile 1024x1024x1024 source sheet }`))
+	codeRatio = diag.Register("CHIP037", "A narrower format is slower than a wider one, or more than four times as fast.",
+		ex(`engine mul { rate i8, i8 -> i32 100 flop/cycle tile 16x16x16 source sheet }`))
+	codeLacks = diag.Register("CHIP038", "The chip is said to lack a format that it has a rate for.",
+		ex(`lacks f16`))
+	codePrecision = diag.Register("CHIP039", "A precision needs a matrix rate or a conversion that the chip does not have.",
+		ex(`auto fp8`))
+	codeDerate = diag.Register("CHIP040", "A derate for something that the chip does not have.",
+		ex(`derate memory l9 80 % source sheet`))
+	codeUnused = diag.Register("CHIP041", "Something is declared and never used.",
+		ex(`engine dma2 { kind dma }`))
+	codeCache = diag.Register("CHIP042", "A cache that is addressed by a path or an engine, or caches itself or another cache's place.",
+		ex("memory l2 { scope card; role cache; size 1 MiB source sheet; caches l2 }"))
+	codeName = diag.Register("CHIP043", "The chip's name differs from the name of its file.",
+		"chip \"y\" {\n  extends \"example\"\n}\n")
+	codePath = diag.Register("CHIP044", "A path from a memory to itself.",
+		ex(`path l1 -> l1 { engine dma; rate 1 B/cycle source sheet; startup 0 cycles source sheet; dims 2 source sheet }`))
+)

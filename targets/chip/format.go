@@ -1,0 +1,249 @@
+package chip
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"apogee/ir/diag"
+)
+
+// Format prints a chip file in its one canonical form: a statement a line, two blanks a level, values and
+// sources in columns, comments and single empty lines kept. Formatting twice changes nothing. A text with
+// syntax errors is returned as it is, with the error; unknown keys do not matter here.
+func Format(src *diag.Source) ([]byte, error) {
+	l := &diag.List{}
+	f := parse(src, l)
+	if err := l.Err(); err != nil {
+		return src.Text, err
+	}
+	p := &printer{src: src}
+	p.stmts(f.stmts, 0)
+	return []byte(p.b.String()), nil
+}
+
+type printer struct {
+	src *diag.Source
+	b   strings.Builder
+}
+
+// row is a statement laid out in cells: its key, the names and the number of its value, its source, and a
+// comment behind it.
+type row struct {
+	key, names, number, clause, trail string
+	stmt                              *stmt
+	gap                               bool // an empty line stood before it
+}
+
+const (
+	// maxCell is the widest cell that others are aligned to; longer ones stand out.
+	maxCell = 48
+	// maxLine is the width at which long strings are broken.
+	maxLine = 116
+)
+
+func (p *printer) stmts(list []*stmt, depth int) {
+	var run []row
+	lastLine := -1
+	for i, s := range list {
+		r := layout(s)
+		line := p.firstLine(s)
+		r.gap = i > 0 && line > lastLine+1
+		lastLine = p.lastLine(s)
+		if r.gap || s.Block != nil || s.Comment != nil {
+			p.flush(run, depth)
+			run = run[:0]
+		}
+		run = append(run, r)
+		if s.Block != nil || s.Comment != nil {
+			p.flush(run, depth)
+			run = run[:0]
+		}
+	}
+	p.flush(run, depth)
+}
+
+// flush prints rows that are aligned to one another.
+func (p *printer) flush(run []row, depth int) {
+	indent := strings.Repeat("  ", depth)
+	var keyWidth, nameWidth, valueWidth int
+	for _, r := range run {
+		keyWidth = max(keyWidth, utf8.RuneCountInString(r.key))
+		if n := utf8.RuneCountInString(r.names); r.number != "" && n <= maxCell {
+			nameWidth = max(nameWidth, n)
+		}
+	}
+	value := func(r row) string {
+		switch {
+		case r.names == "":
+			return r.number
+		case r.number == "":
+			return r.names
+		}
+		return pad(r.names, nameWidth) + " " + r.number
+	}
+	for _, r := range run {
+		if n := utf8.RuneCountInString(value(r)); r.clause != "" && n <= 2*maxCell {
+			valueWidth = max(valueWidth, n)
+		}
+	}
+	for _, r := range run {
+		if r.gap {
+			p.b.WriteByte('\n')
+		}
+		if r.stmt.Comment != nil {
+			p.b.WriteString(indent + strings.TrimRight(r.stmt.Comment.Value, " \t\r") + "\n")
+			continue
+		}
+		line := r.key
+		if v := value(r); v != "" {
+			line = pad(line, keyWidth) + " " + v
+		}
+		if r.clause != "" {
+			line = pad(line, keyWidth+1+valueWidth) + " " + r.clause
+		}
+		body := r.stmt.Block
+		if body != nil {
+			line += " {"
+			if len(body.Stmts) == 0 {
+				line += "}"
+			}
+		}
+		if r.trail != "" && (body == nil || len(body.Stmts) == 0) {
+			line += "  " + r.trail
+		}
+		p.line(indent+line, depth*2+keyWidth+1)
+		if body != nil && len(body.Stmts) > 0 {
+			p.stmts(body.Stmts, depth+1)
+			p.b.WriteString(indent + "}")
+			if r.trail != "" {
+				p.b.WriteString("  " + r.trail)
+			}
+			p.b.WriteByte('\n')
+		}
+	}
+}
+
+// line writes a line. Where it is too long, a string is broken, the rest of it standing under its beginning, or
+// a list after a comma, the rest standing at column hang.
+func (p *printer) line(s string, hang int) {
+	inString := false
+	open, col := 0, 0   // columns: of the string's quote, of the next rune
+	begin, cut := 0, -1 // bytes: of what is not written yet, of the last blank where the line may be broken
+	cutString := false
+	for i, r := range s {
+		switch {
+		case r == '"' && !escaped(s, i):
+			inString = !inString
+			if inString {
+				open = col
+			}
+		case !inString && r == '/' && strings.HasPrefix(s[i:], "//"): // nothing to break in a comment
+			p.b.WriteString(s[begin:] + "\n")
+			return
+		case r == ' ' && i > 0 && i+1 < len(s) && !strings.ContainsRune(` \"`, rune(s[i-1])) && !strings.ContainsRune(` "`, rune(s[i+1])):
+			if inString || s[i-1] == ',' {
+				cut, cutString = i, inString
+			}
+		}
+		col++
+		if col <= maxLine || cut <= begin {
+			continue
+		}
+		to := hang
+		if cutString {
+			to = open
+			p.b.WriteString(s[begin:cut] + "\"\n" + strings.Repeat(" ", to) + "\"")
+			to++
+		} else {
+			p.b.WriteString(s[begin:cut] + "\n" + strings.Repeat(" ", to))
+		}
+		begin = cut + 1
+		col = to + utf8.RuneCountInString(s[begin:i+utf8.RuneLen(r)])
+		cut = -1
+	}
+	p.b.WriteString(s[begin:] + "\n")
+}
+
+// escaped says whether the byte at i stands behind an odd number of backslashes.
+func escaped(s string, i int) bool {
+	n := 0
+	for i > 0 && s[i-1] == '\\' {
+		i--
+		n++
+	}
+	return n%2 == 1
+}
+
+func pad(s string, width int) string {
+	return s + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s)))
+}
+
+// layout splits a statement into cells. Statements with a block are not aligned.
+func layout(s *stmt) row {
+	r := row{stmt: s}
+	if s.Trail != nil {
+		r.trail = strings.TrimRight(s.Trail.Value, " \t\r")
+	}
+	if s.Comment != nil {
+		return r
+	}
+	cell := &r.key
+	for i, a := range s.Args {
+		t := a.Tok
+		if s.Block == nil && cell != &r.clause {
+			switch {
+			case i > 0 && (t.Type == tNumber || t.Type == tTile):
+				cell = &r.number
+			case i > 1 && t.Type == tWord && isClause(t.Value) && clauseToEnd(s.Args[i:]):
+				cell = &r.clause
+			case i == 1:
+				cell = &r.names
+			}
+		}
+		if i > 0 && t.Type == tString && s.Args[i-1].Tok.Type == tString {
+			*cell = (*cell)[:len(*cell)-1] + " " + t.Value[1:] // pieces of one string
+			continue
+		}
+		if i > 0 && t.Type != tComma && *cell != "" {
+			*cell += " "
+		}
+		*cell += t.Value
+	}
+	return r
+}
+
+// clauseToEnd says whether the words are one source clause, with no further numbers behind it.
+func clauseToEnd(args []*arg) bool {
+	for _, a := range args {
+		if a.Tok.Type == tNumber || a.Tok.Type == tTile {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *printer) firstLine(s *stmt) int {
+	at := 0
+	switch {
+	case s.Comment != nil:
+		at = s.Comment.Pos.Offset
+	case len(s.Args) > 0:
+		at = s.Args[0].Tok.Pos.Offset
+	}
+	line, _ := p.src.Position(at)
+	return line
+}
+
+func (p *printer) lastLine(s *stmt) int {
+	at := 0
+	switch {
+	case s.Comment != nil:
+		at = s.Comment.Pos.Offset
+	case s.Block != nil:
+		at = s.Block.Close.Pos.Offset
+	case len(s.Args) > 0:
+		at = s.Args[len(s.Args)-1].Tok.Pos.Offset
+	}
+	line, _ := p.src.Position(at)
+	return line
+}

@@ -1,0 +1,327 @@
+package chip
+
+import (
+	"strings"
+)
+
+// key is one word that a block may hold.
+type key struct {
+	name   string
+	syntax string // how it is written, for help and docs
+	doc    string
+	// required: the block is wrong without it.
+	required bool
+	// names is how many words after the key belong to the statement's identity; -1: all up to the first number.
+	// Two statements of one identity in a block are a mistake; in a file that extends another, the second
+	// replaces the first.
+	names int
+	// inner are the keys of its block; open: its block holds names of the user's choosing; optional: it may go
+	// without the block.
+	inner          []key
+	open, optional bool
+	// late: read before the others of the block.
+	late bool
+	read func(c *cursor, in within)
+}
+
+func find(keys []key, name string) *key {
+	for i := range keys {
+		if keys[i].name == name {
+			return &keys[i]
+		}
+	}
+	return nil
+}
+
+// identity names what a statement states, such as "memory ub" or "rate f16, f16 -> f32".
+func (k *key) identity(s *stmt) string {
+	var b strings.Builder
+	b.WriteString(k.name)
+	for i := 1; i < len(s.Args) && (k.names < 0 || i <= k.names); i++ {
+		t := s.Args[i].Tok
+		if k.names < 0 && (t.Type == tNumber || t.Type == tWord && isClause(t.Value)) {
+			break
+		}
+		if t.Type != tComma {
+			b.WriteByte(' ')
+		}
+		if t.Type == tString {
+			b.WriteString(unquote(t.Value))
+		} else {
+			b.WriteString(t.Value)
+		}
+	}
+	return b.String()
+}
+
+var memoryKeys = []key{
+	{name: "doc", syntax: `doc "…"`, doc: "What its own manuals call it and how it behaves.",
+		read: func(c *cursor, in within) { in.mem.Doc = c.str("text") }},
+	{name: "scope", syntax: "scope card | cluster | core", required: true, doc: "How many there are: one a card, a cluster of cores, a core.",
+		read: func(c *cursor, in within) { in.mem.Scope = Scope(c.index("scope", scopeNames)) }},
+	{name: "role", syntax: "role ROLE, …", required: true, doc: "What it is for: global (exactly one memory), cache, scratch, matrix_a, matrix_b, accumulator, vector.",
+		read: func(c *cursor, in within) {
+			for ok := true; ok && !c.bad; ok = c.accept(tComma) {
+				in.mem.Roles = append(in.mem.Roles, c.word("role", Roles))
+			}
+		}},
+	{name: "size", syntax: "size NUMBER B|KiB|MB|…", required: true, doc: "Size of one unit.",
+		read: func(c *cursor, in within) { c.size(&in.mem.Size, "size") }},
+	{name: "bandwidth", syntax: "bandwidth NUMBER GB/s", doc: "Over the whole card; of hits for a cache. Required for the global memory; elsewhere left out when the paths are the limit.",
+		read: func(c *cursor, in within) { c.positive(&in.mem.Bandwidth, "bandwidth", dimBytesPerSecond) }},
+	{name: "latency", syntax: "latency NUMBER ns|cycles", doc: "From request to first byte, overlapping with further requests; left out when it is nothing beside the paths' start-up.",
+		read: func(c *cursor, in within) { c.number(&in.mem.Latency, "latency", dimSeconds) }},
+	{name: "align", syntax: "align NUMBER B", doc: "What the addresses of tiles are multiples of. Required unless it is a cache.",
+		read: func(c *cursor, in within) {
+			var q Quantity
+			c.size(&q, "align")
+			in.mem.Align = q.Int()
+		}},
+	{name: "units", syntax: "units NUMBER", doc: "How many of it a core has, one for each unit of its engine; one unless stated.",
+		read: func(c *cursor, in within) {
+			var q Quantity
+			c.count(&q, "units", 1)
+			in.mem.Units = q.Int()
+		}},
+	{name: "caches", syntax: "caches MEMORY", doc: "The memory that a cache stands in front of.",
+		read: func(c *cursor, in within) { in.mem.Caches = c.memory() }},
+}
+
+var rateKeys = []key{
+	{name: "accumulate", syntax: "accumulate NUMBER bit", doc: "Significant bits that the accumulator keeps, where that is less than its format has.",
+		read: func(c *cursor, in within) {
+			var q Quantity
+			c.bits(&q, "accumulate")
+			in.rate.AccBits = q.Int()
+		}},
+	{name: "group", syntax: "group NUMBER", doc: "Products along K that are added at once, aligned to the largest, before the sum is cut.",
+		read: func(c *cursor, in within) {
+			var q Quantity
+			c.count(&q, "group", 1)
+			in.rate.AccGroup = q.Int()
+		}},
+	{name: "promote", syntax: "promote NUMBER", doc: "Elements of K after which a plan adds the accumulator to an f32 sum elsewhere.",
+		read: func(c *cursor, in within) {
+			var q Quantity
+			c.count(&q, "promote", 1)
+			in.rate.Promote = q.Int()
+		}},
+}
+
+var engineKeys = []key{
+	{name: "doc", syntax: `doc "…"`, doc: "What its own manuals call it and how it behaves.",
+		read: func(c *cursor, in within) { in.eng.Doc = c.str("text") }},
+	{name: "kind", syntax: "kind matrix | vector | scalar | dma", required: true, doc: "What it does.",
+		read: func(c *cursor, in within) { in.eng.Kind = EngineKind(c.index("kind", kindNames)) }},
+	{name: "queue", syntax: "queue NAME", doc: "Engines that share a queue run in its order; its own name unless stated.",
+		read: func(c *cursor, in within) { in.eng.Queue, _ = c.name("a name") }},
+	{name: "units", syntax: "units NUMBER", doc: "Equal units in a core, over which a vector operation is split by rows; one unless stated.",
+		read: func(c *cursor, in within) {
+			var q Quantity
+			c.count(&q, "units", 1)
+			in.eng.Units = q.Int()
+		}},
+	{name: "a", syntax: "a MEMORY", doc: "Where a matrix engine's left operand is.",
+		read: func(c *cursor, in within) { in.eng.A = c.memory() }},
+	{name: "b", syntax: "b MEMORY", doc: "Where a matrix engine's right operand is.",
+		read: func(c *cursor, in within) { in.eng.B = c.memory() }},
+	{name: "acc", syntax: "acc MEMORY", doc: "Where a matrix engine accumulates.",
+		read: func(c *cursor, in within) { in.eng.Acc = c.memory() }},
+	{name: "mem", syntax: "mem MEMORY, …", doc: "Where a vector or scalar engine works, preferred first.",
+		read: func(c *cursor, in within) {
+			for ok := true; ok && !c.bad; ok = c.accept(tComma) {
+				in.eng.Mem = append(in.eng.Mem, c.memory())
+			}
+		}},
+	{name: "startup", syntax: "startup NUMBER cycles", doc: "Time of an instruction beyond its work; a dma engine's paths have it instead.",
+		read: func(c *cursor, in within) { c.number(&in.eng.Startup, "startup", dimCycles) }},
+	{name: "rate", names: -1, inner: rateKeys, optional: true,
+		syntax: "rate A, B -> ACC NUMBER flop/cycle tile MxKxN, or: rate FORMAT CLASS NUMBER element/cycle",
+		doc: "Matrix: flop a cycle and core for operands A and B accumulated in ACC, in steps of MxKxN. " +
+			"Vector: elements a cycle and unit for a class of operations: basic, transcendental, divide, reduce, sort.",
+		read: readRate},
+	{name: "casts", syntax: "casts FORMAT -> FORMAT, …", doc: "Conversions it can do, at its basic rate for the wider format.",
+		read: func(c *cursor, in within) { in.eng.Casts = c.pairs() }},
+}
+
+var pathKeys = []key{
+	{name: "engine", syntax: "engine NAME", required: true, doc: "The DMA engine that moves the data.",
+		read: func(c *cursor, in within) { in.path.Engine = c.ref("DMA engine") }},
+	{name: "rate", syntax: "rate NUMBER B/cycle", required: true, doc: "A core, over all units, on the wider side if it converts.",
+		read: func(c *cursor, in within) { c.positive(&in.path.Rate, "rate", dimBytesPerCycle) }},
+	{name: "startup", syntax: "startup NUMBER cycles", required: true, doc: "How long a transfer holds the engine beyond its bytes.",
+		read: func(c *cursor, in within) { c.number(&in.path.Startup, "startup", dimCycles) }},
+	{name: "dims", syntax: "dims NUMBER", required: true, doc: "Dimensions of a strided transfer; at least 2.",
+		read: func(c *cursor, in within) {
+			var q Quantity
+			c.count(&q, "dims", 2)
+			in.path.MaxDims = q.Int()
+		}},
+	{name: "word", syntax: `word "…"`, doc: "The chip's own instruction for it.",
+		read: func(c *cursor, in within) { in.path.Word = c.str("an instruction") }},
+	{name: "indirect", syntax: "indirect", doc: "One transfer can gather or scatter rows by a list of indices.",
+		read: func(_ *cursor, in within) { in.path.Indirect = true }},
+	{name: "casts", syntax: "casts FORMAT -> FORMAT, …", doc: "Conversions on the way.",
+		read: func(c *cursor, in within) { in.path.Casts = c.pairs() }},
+}
+
+var linkKeys = []key{
+	{name: "scope", syntax: "scope package | node | cluster", required: true, doc: "How far it reaches.",
+		read: func(c *cursor, in within) { in.link.Scope = c.word("scope", LinkScopes) }},
+	{name: "topology", syntax: "topology mesh | switch | ring | host", required: true, doc: "How the cards are joined.",
+		read: func(c *cursor, in within) { in.link.Topology = c.word("topology", Topologies) }},
+	{name: "peers", syntax: "peers NUMBER", required: true, doc: "Cards joined, this one included.",
+		read: func(c *cursor, in within) {
+			var q Quantity
+			c.count(&q, "peers", 2)
+			in.link.Peers = q.Int()
+		}},
+	{name: "bandwidth", syntax: "bandwidth NUMBER GB/s", required: true, doc: "Of a card to all its peers together, one direction.",
+		read: func(c *cursor, in within) { c.positive(&in.link.Bandwidth, "bandwidth", dimBytesPerSecond) }},
+	{name: "latency", syntax: "latency NUMBER us", required: true, doc: "Of a small message to a peer.",
+		read: func(c *cursor, in within) { c.number(&in.link.Latency, "latency", dimSeconds) }},
+	{name: "library", syntax: `library "…"`, required: true, doc: "The collective library.",
+		read: func(c *cursor, in within) { in.link.Library = c.str("a name") }},
+}
+
+var syncKeys = []key{
+	{name: "latency", syntax: "latency NUMBER cycles", required: true, doc: "From a signal on a queue to the start of what waits for it on another of the core.",
+		read: func(c *cursor, in within) { c.number(&in.chip.SyncLatency, "latency", dimCycles) }},
+	{name: "signal", syntax: `signal "…"`, required: true, doc: "The chip's word for signalling another queue.",
+		read: func(c *cursor, in within) { in.chip.Sync.Signal = c.str("a word") }},
+	{name: "wait", syntax: `wait "…"`, required: true, doc: "The chip's word for waiting for a signal.",
+		read: func(c *cursor, in within) { in.chip.Sync.Wait = c.str("a word") }},
+	{name: "barrier", syntax: `barrier "…"`, required: true, doc: "The chip's word for a barrier over all cores.",
+		read: func(c *cursor, in within) { in.chip.Sync.Barrier = c.str("a word") }},
+	{name: "launch", syntax: `launch "…"`, required: true, doc: "The chip's word for starting a kernel.",
+		read: func(c *cursor, in within) { in.chip.Sync.Launch = c.str("a word") }},
+}
+
+var precisionKeys = []key{
+	{name: "weight", syntax: "weight FORMAT", required: true, doc: "The format that matrix weights are stored in."},
+	{name: "activation", syntax: "activation FORMAT", required: true, doc: "The format of the operand beside them."},
+	{name: "rate", syntax: "rate A, B -> ACC", required: true, doc: "The matrix rate that is used: A for activations, B for weights."},
+}
+
+var chipKeys []key
+
+// blocks are the blocks of the language by name, for messages and docs.
+var blocks []struct {
+	name string
+	keys []key
+}
+
+func init() {
+	chipKeys = []key{
+		{name: "extends", syntax: `extends "NAME"`, doc: "Takes over another file, next to this one or shipped; statements here replace those of the same name there.",
+			read: func(c *cursor, _ within) { c.name("the name of a chip") }},
+		{name: "doc", syntax: `doc "…"`, doc: "What the chip is, for people.",
+			read: func(c *cursor, in within) { in.chip.Doc = c.str("text") }},
+		{name: "vendor", syntax: `vendor "…"`, required: true, doc: "Who makes it.",
+			read: func(c *cursor, in within) { in.chip.Vendor = c.str("a name") }},
+		{name: "variant", syntax: `variant "…"`, doc: "Which of several products of the name is meant, and why.",
+			read: func(c *cursor, in within) { in.chip.Variant = c.str("text") }},
+		{name: "year", syntax: "year NUMBER", required: true, doc: "When it was first sold.",
+			read: func(c *cursor, in within) {
+				var q Quantity
+				c.count(&q, "year", 1990)
+				in.chip.Year = q.Int()
+			}},
+		{name: "family", syntax: "family decoupled | simt | simd | dataflow", required: true, doc: "How kernels execute.",
+			read: func(c *cursor, in within) { in.chip.Family = Family(c.index("family", familyNames)) }},
+		{name: "sources", syntax: `sources { NAME CONFIDENCE "…" }`, open: true, late: true, doc: "Citations, to be named beside numbers.",
+			read: readSources},
+		{name: "clock", syntax: "clock NUMBER GHz", required: true, late: true, doc: "Clock of the cores; what a cycle is.",
+			read: func(c *cursor, in within) {
+				c.positive(&in.chip.Clock, "clock", dimHertz)
+				c.inRange(&in.chip.Clock, 1e6, 1e11, "1 MHz to 100 GHz")
+				if !c.bad {
+					c.r.clock = in.chip.Clock.Value
+				}
+			}},
+		{name: "cores", syntax: "cores NUMBER", required: true, doc: "Equal cores of the card.",
+			read: func(c *cursor, in within) { c.count(&in.chip.Cores, "cores", 1) }},
+		{name: "power", syntax: "power NUMBER W", doc: "Rated power of the card.",
+			read: func(c *cursor, in within) { c.positive(&in.chip.Power, "power", dimWatt) }},
+		{name: "launch", syntax: "launch NUMBER us", required: true, doc: "From one kernel's end to the next one's start when both are queued.",
+			read: func(c *cursor, in within) { c.number(&in.chip.Launch, "launch", dimSeconds) }},
+		{name: "barrier", syntax: "barrier NUMBER us", required: true, doc: "A barrier over all cores inside a kernel.",
+			read: func(c *cursor, in within) { c.number(&in.chip.Barrier, "barrier", dimSeconds) }},
+		{name: "subnormals", syntax: "subnormals keep | flush", required: true, doc: "Whether vector arithmetic keeps subnormals or takes them as zero.",
+			read: func(c *cursor, in within) {
+				in.chip.FlushSubnormals = c.word("treatment", []string{"keep", "flush"}) == "flush"
+			}},
+		{name: "sync", syntax: "sync { … }", required: true, inner: syncKeys, doc: "The chip's words for synchronisation and what it costs.",
+			read: func(c *cursor, in within) {
+				c.r.block(syncKeys, c.s.Block.Stmts, within{name: "sync", chip: in.chip}, c.s.line())
+			}},
+		{name: "words", syntax: `words { NEUTRAL "OWN" … }`, open: true, doc: "The chip's own words for instructions and memories in a plan's text.",
+			read: readWords},
+		{name: "memory", syntax: "memory NAME { … }", required: true, names: 1, inner: memoryKeys, doc: "A memory.",
+			read: readMemory},
+		{name: "engine", syntax: "engine NAME { … }", required: true, names: 1, inner: engineKeys, doc: "An engine of a core.",
+			read: readEngine},
+		{name: "path", syntax: "path MEMORY -> MEMORY { … }", required: true, names: 3, inner: pathKeys, doc: "A way for data.",
+			read: readPath},
+		{name: "link", syntax: "link NAME { … }", names: 1, inner: linkKeys, doc: "What joins cards.",
+			read: readLink},
+		{name: "precision", syntax: "precision NAME { weight F  activation F  rate A, B -> ACC }", names: 1, inner: precisionKeys,
+			doc:  "How --precision NAME is done, where it is not as the rates say: f32, bf16, f16, fp8, w8a8.",
+			read: readPrecision},
+		{name: "auto", syntax: "auto PRECISION, …", doc: "What --precision auto tries, in order; bf16, f16, f32 unless stated.",
+			read: readAuto},
+		{name: "derate", syntax: "derate memory|engine|path|link NAME NUMBER %", names: -1, doc: "Measured part of a peak.",
+			read: readDerate},
+		{name: "peak", syntax: "peak FORMAT NUMBER TFLOPS", names: 1, doc: "A peak that is quoted for the card; held against the rates.",
+			read: func(c *cursor, in within) {
+				p := Peak{Format: c.format()}
+				c.positive(&p.FlopsPerSecond, "peak "+p.Format.String(), dimFlops)
+				in.chip.Peaks = append(in.chip.Peaks, p)
+			}},
+		{name: "lacks", syntax: "lacks FORMAT, …", doc: "Formats and features it does not have.",
+			read: func(c *cursor, in within) {
+				for ok := true; ok && !c.bad; ok = c.accept(tComma) {
+					n, _ := c.name("a format or feature")
+					in.chip.Lacks = append(in.chip.Lacks, n)
+				}
+			}},
+	}
+	blocks = []struct {
+		name string
+		keys []key
+	}{
+		{"chip", chipKeys}, {"memory", memoryKeys}, {"engine", engineKeys}, {"rate", rateKeys}, {"path", pathKeys},
+		{"link", linkKeys}, {"sync", syncKeys}, {"precision", precisionKeys},
+	}
+}
+
+// Keyword is a word of the language, for its reference page.
+type Keyword struct {
+	// Block is where it stands: chip, memory, engine, rate, path, link, sync or precision.
+	Block string
+	// Name, Syntax and Doc say what it is; Required, that a block is wrong without it.
+	Name, Syntax, Doc string
+	Required          bool
+}
+
+// Keywords lists the language's words, block by block.
+func Keywords() []Keyword {
+	out := []Keyword{{Block: "chip", Name: "without", Syntax: "without KEY NAME", Doc: "In a file that extends another: takes a statement of that one away."}}
+	for _, b := range blocks {
+		for _, k := range b.keys {
+			out = append(out, Keyword{b.name, k.name, k.syntax, k.doc, k.required})
+		}
+	}
+	return out
+}
+
+// Units lists the language's units, sorted by name.
+func Units() []string {
+	var out []string
+	for d := range dims {
+		if d != dimTime && d != dimCycles {
+			out = append(out, unitsOf(d)...)
+		}
+	}
+	return sortedUnique(out)
+}
