@@ -53,7 +53,13 @@ const (
 
 var queueKindNames = [...]string{"scalar", "dma", "matrix", "vector"}
 
-func (k QueueKind) String() string { return queueKindNames[k] }
+// String gives the kind's word, such as "dma".
+func (k QueueKind) String() string {
+	if int(k) >= len(queueKindNames) {
+		return "unknown"
+	}
+	return queueKindNames[k]
+}
 
 // BufferKind says where a buffer's bytes come from and go to.
 type BufferKind uint8
@@ -71,7 +77,13 @@ const (
 
 var bufferKindNames = [...]string{"input", "output", "weight", "state", "temp", "const", "workspace"}
 
-func (k BufferKind) String() string { return bufferKindNames[k] }
+// String gives the kind's word, such as "weight".
+func (k BufferKind) String() string {
+	if int(k) >= len(bufferKindNames) {
+		return "unknown"
+	}
+	return bufferKindNames[k]
+}
 
 // Buffer is a tensor in global memory, dense and row-major.
 type Buffer struct {
