@@ -56,48 +56,37 @@ var (
 	}
 	GroupedMatmul = &Info{
 		Name: "grouped_matmul", Class: Fused, Results: []string{"y"},
-		Doc: "Each slot's row times the matrix of the group that the slot belongs to. x: [N,D] (all K slots of a token share its row) or [N,K,D], w: [E,F,D], " +
-			"order i32 [N*K], offsets i32 [E+1] (from group_rows) → y: [N,K,F], y[n,k,f] = Σ_d x[n(,k),d] · w[group of slot n*K+k, f, d]. " +
-			"With scales (`block`): x and w are codes, scale_x and scale_w follow, and the sum is as in scaled_matmul.",
+		Doc: "Rows sorted by group, each times the matrix of its group. x: [R,D], w: [E,F,D], offsets i32 [E+1] (from group_rows: group e has the rows offsets[e] ≤ r < offsets[e+1]) → " +
+			"y: [R,F], y[r,f] = Σ_d x[r,d] · w[group of r, f, d]. With scales (`block`): x and w are codes, scale_x and scale_w follow, and the sum is as in scaled_matmul.",
 		Operands: []Operand{
-			{Name: "x", Doc: "rows"}, {Name: "w", Doc: "one matrix a group"}, {Name: "order", Doc: "i32 [N*K]"}, {Name: "offsets", Doc: "i32 [E+1]"},
-			{Name: "scale_x", Optional: true, Doc: "f32 [N(,K),ceil(D/g)]"}, {Name: "scale_w", Optional: true, Doc: "f32 [E,ceil(F/h),ceil(D/g)]"},
+			{Name: "x", Doc: "rows, sorted by group"}, {Name: "w", Doc: "one matrix a group"}, {Name: "offsets", Doc: "i32 [E+1]"},
+			{Name: "scale_x", Optional: true, Doc: "f32 [R,ceil(D/g)]"}, {Name: "scale_w", Optional: true, Doc: "f32 [E,ceil(F/h),ceil(D/g)]"},
 		},
 		Attrs: []AttrSpec{
-			{Name: "k", Kind: Int, Required: true, Doc: "slots a row of the router's choice: K"},
 			{Name: "block", Kind: Ints, Doc: "h and g, when there are scales"},
 			{Name: "format", Kind: Fmt, Doc: "the result's format; absent, x's"},
 		},
 		Infer: func(in Input) ([]Type, error) {
-			x, w, order, offsets := in.Args[0], in.Args[1], in.Args[2], in.Args[3]
-			k := in.Attrs.Int("k", 0)
-			if len(w.Shape) != 3 || len(x.Shape) < 2 || len(x.Shape) > 3 || !x.Shape[len(x.Shape)-1].Equal(w.Shape[2]) {
-				return nil, fmt.Errorf("grouped_matmul takes x [N,D] or [N,K,D] and w [E,F,D], found %s and %s", x, w)
+			x, w, offsets := in.Args[0], in.Args[1], in.Args[2]
+			if len(w.Shape) != 3 || len(x.Shape) != 2 || !x.Shape[1].Equal(w.Shape[2]) {
+				return nil, fmt.Errorf("grouped_matmul takes x [R,D] and w [E,F,D], found %s and %s", x, w)
 			}
-			if len(x.Shape) == 3 && !x.Shape[1].Equal(shape.Const(k)) {
-				return nil, fmt.Errorf("grouped_matmul with k = %d takes x [N,%d,D], found %s", k, k, x)
+			if !offsets.Shape.Equal(shape.Shape{w.Shape[0].Add(shape.Const(1))}) || offsets.Format != format.I32 {
+				return nil, fmt.Errorf("grouped_matmul of %s and %s: offsets is i32 [E+1], found %s", x, w, offsets)
 			}
-			if !order.Shape.Equal(shape.Shape{x.Shape[0].Mul(shape.Const(k))}) || !offsets.Shape.Equal(shape.Shape{w.Shape[0].Add(shape.Const(1))}) ||
-				order.Format != format.I32 || offsets.Format != format.I32 {
-				return nil, fmt.Errorf("grouped_matmul of %s and %s with k = %d: order is i32 [N*K] and offsets i32 [E+1], found %s and %s", x, w, k, order, offsets)
+			if len(in.Args) == 3 {
+				return []Type{{in.Attrs.Format("format", x.Format), shape.Shape{x.Shape[0], w.Shape[1]}}}, nil
 			}
-			s := shape.Shape{x.Shape[0], shape.Const(k), w.Shape[1]}
-			if len(in.Args) == 4 {
-				return []Type{{in.Attrs.Format("format", x.Format), s}}, nil
-			}
-			if len(in.Args) != 6 {
+			if len(in.Args) != 5 {
 				return nil, fmt.Errorf("grouped_matmul takes both scales or none")
 			}
-			if _, err := scaledProduct("grouped_matmul", in, x, w, in.Args[4], in.Args[5], w.Shape[1]); err != nil {
-				return nil, err
-			}
-			return []Type{{in.Attrs.Format("format", format.F32), s}}, nil
+			return scaledProduct("grouped_matmul", in, x, w, in.Args[3], in.Args[4], w.Shape[1])
 		},
 		Flops: func(in Input, res []Type) float64 {
 			d, _ := in.Args[1].Shape[2].Value()
 			return 2 * numel(res[0]) * float64(d)
 		},
-		Example: "%y = grouped_matmul(%x, %w, %order, %offsets) {k=8} : bf16[N,8,2048]",
+		Example: "%y = grouped_matmul(%x, %w, %offsets) : bf16[8*N,2048]",
 	}
 )
 

@@ -117,9 +117,10 @@ var (
 		Example: "%y = argmax(%x) : i32[B]",
 	}
 	GroupRows = &Info{
-		Name: "group_rows", Class: Search, Results: []string{"order", "offsets"},
+		Name: "group_rows", Class: Search, Results: []string{"rows", "places", "offsets"},
 		Doc: "Sorts slots by the group they name, keeping the order within a group. ids: [N, K] with values in 0…groups-1 → " +
-			"`order` i32 [N*K]: slot numbers n*K+k, those of group 0 first; `offsets` i32 [groups+1]: where each group begins in `order`. It is how routed experts find their tokens.",
+			"`rows` i32 [N*K]: the row n of each slot (n, k), the slots of group 0 first; `places` i32 [N, K]: where each slot went; `offsets` i32 [groups+1]: where each group begins. " +
+			"It is how routed experts find their tokens: gather x by rows, multiply group by group, gather the result by places.",
 		Operands: []Operand{{Name: "ids", Doc: "i32 [N, K]"}},
 		Attrs:    []AttrSpec{{Name: "groups", Kind: Int, Required: true, Doc: "number of groups"}},
 		Infer: func(in Input) ([]Type, error) {
@@ -127,10 +128,12 @@ var (
 			if ids.Format != format.I32 || len(ids.Shape) != 2 || g < 1 {
 				return nil, fmt.Errorf("group_rows takes ids i32[N,K] and at least one group, found %s and %d", ids, g)
 			}
-			return []Type{{format.I32, shape.Shape{ids.Shape[0].Mul(ids.Shape[1])}}, {format.I32, shape.Shape{shape.Const(g + 1)}}}, nil
+			return []Type{
+				{format.I32, shape.Shape{ids.Shape[0].Mul(ids.Shape[1])}}, {format.I32, ids.Shape}, {format.I32, shape.Shape{shape.Const(g + 1)}},
+			}, nil
 		},
 		Flops:   func(in Input, _ []Type) float64 { return numel(in.Args[0]) },
-		Example: "%order, %offsets = group_rows(%ids) {groups=256} : i32[8*N], i32[257]",
+		Example: "%rows, %places, %offsets = group_rows(%ids) {groups=256} : i32[8*N], i32[N,8], i32[257]",
 	}
 )
 
