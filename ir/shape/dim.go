@@ -3,7 +3,6 @@ package shape
 import (
 	"errors"
 	"fmt"
-	"math"
 	"math/bits"
 	"sort"
 	"strconv"
@@ -222,17 +221,13 @@ func (d Dim) CeilDiv(k int64) Dim {
 		return d.FloorDiv(k)
 	}
 	if d.e == nil {
-		return Dim{n: -floorDiv64(-d.n, k)}.check(d.n)
+		q := d.n / k
+		if d.n%k > 0 {
+			q++
+		}
+		return Dim{n: q}
 	}
 	return d.Add(Const(k - 1)).FloorDiv(k)
-}
-
-// check guards the one number that CeilDiv cannot negate.
-func (d Dim) check(n int64) Dim {
-	if n == math.MinInt64 {
-		return invalid("int64 overflow in a division")
-	}
-	return d
 }
 
 // Symbols returns the names of the symbols in d, sorted, each once.

@@ -207,7 +207,7 @@ func checkName(name string) error {
 		ok = isNameByte(name[i])
 	}
 	if !ok {
-		return fmt.Errorf("%q is no symbol: expected a letter, then letters, digits, _ or .", clip(name))
+		return fmt.Errorf("%q is no symbol: expected a letter, then letters, digits, underscores or dots", clip(name))
 	}
 	return nil
 }

@@ -13,7 +13,8 @@ import (
 // An expression is a sum of terms; a term is a coefficient, not zero, times a
 // product of atoms; an atom is a symbol or a quotient rounded down. A constant
 // term lives beside the expression, in Dim.n, so that adding numbers never makes a
-// new one. Terms are ordered by falling degree, then by text; atoms by text.
+// new one. Atoms are ordered by text; terms by falling degree, then by their atoms in
+// turn, which is the graded lexicographic order: multiplication keeps it.
 //
 // A quotient floor((r+c)/k) has 0 <= c < k, no common divisor of k and all of r's
 // coefficients, those coefficients in (-k/2, k/2], and the first of them that is
@@ -134,7 +135,12 @@ func (t term) less(o term) bool {
 	if len(t.atoms) != len(o.atoms) {
 		return len(t.atoms) > len(o.atoms)
 	}
-	return t.key < o.key
+	for i, a := range t.atoms {
+		if b := o.atoms[i]; a.text != b.text {
+			return a.text < b.text
+		}
+	}
+	return false
 }
 
 // addTerms merges a + sign*b; false on overflow.
@@ -293,39 +299,32 @@ func divAtoms(s, t term) (term, bool) {
 	return term{1, keyOf(rest), rest}, true
 }
 
-// divPoly divides by long division on the leading terms, which under an order that
-// multiplication keeps ends with remainder zero exactly when o divides d. The
-// order by degree, then text, is not kept by multiplication where names are
-// prefixes of others, so the quotient is multiplied back before it is believed.
+// divPoly divides by long division on the leading terms. The order of terms is kept
+// by multiplication, so the remainder ends at zero exactly when o divides d.
 func divPoly(d, o Dim) (Dim, bool) {
 	rest, q := d, Dim{}
 	lead := o.e.terms[0]
-	for steps := 0; rest != (Dim{}) && steps < 2*MaxTerms; steps++ {
-		part := Dim{}
+	for rest != (Dim{}) {
 		if rest.e == nil {
 			return Dim{}, false
 		}
-		found := false
 		t := rest.e.terms[0]
-		if f, ok := divAtoms(t, lead); ok && t.coef%lead.coef == 0 {
-			f.coef = t.coef / lead.coef
-			if len(f.atoms) == 0 {
-				part = Dim{n: f.coef}
-			} else {
-				part = build([]term{f}, 0)
-			}
-			found = true
-		}
-		if !found {
+		f, ok := divAtoms(t, lead)
+		if !ok || t.coef%lead.coef != 0 {
 			return Dim{}, false
 		}
-		q = q.Add(part)
-		rest = rest.Sub(part.Mul(o))
+		part := Dim{n: t.coef / lead.coef}
+		if len(f.atoms) > 0 {
+			f.coef = part.n
+			part = build([]term{f}, 0)
+		}
+		// Each round takes the leading term away; q's terms are bounded, so are rounds.
+		q, rest = q.Add(part), rest.Sub(part.Mul(o))
 		if !rest.Valid() || !q.Valid() {
 			return Dim{}, false
 		}
 	}
-	return q, rest == (Dim{}) && q.Mul(o) == d
+	return q, true
 }
 
 // quotient returns floor(d/k), d symbolic, k > 0, in canonical form.
@@ -336,7 +335,7 @@ func quotient(d Dim, k int64) Dim {
 	whole := Dim{}
 	num := d
 	sign := int64(1)
-	for {
+	for num.Valid() && whole.Valid() {
 		// Take out what k divides: coefficients to (-k/2, k/2], constant to [0, k).
 		var out, in []term
 		for _, t := range num.terms() {
@@ -371,9 +370,6 @@ func quotient(d Dim, k int64) Dim {
 		}
 		if inner, c2, k2, ok := nested(in, c, k); ok {
 			num, k = inner.Add(Const(c2)), k2
-			if !num.Valid() {
-				return num
-			}
 			continue
 		}
 		if lead := firstNotHalf(in, k); lead < 0 {
@@ -387,6 +383,8 @@ func quotient(d Dim, k int64) Dim {
 		}
 		return whole.Add(quotientAtom(build(in, c), c, k).Mul(Const(sign)))
 	}
+	bad, _ := firstInvalid(num, whole)
+	return bad
 }
 
 // nested unrolls floor((floor(x/a)+c)/k) to floor((x+c*a)/(a*k)).
