@@ -39,7 +39,7 @@ func readSources(c *cursor, in within) {
 			text = e.str("the citation")
 		}
 		e.finish()
-		if !e.bad {
+		if !e.bad && e.room(len(in.chip.Sources), "sources") {
 			in.chip.Sources = append(in.chip.Sources, Source{name, conf, text, rng})
 		}
 	}
@@ -74,7 +74,7 @@ func readWords(c *cursor, in within) {
 func readMemory(c *cursor, in within) {
 	m := &Memory{Units: 1, Align: 1}
 	m.Name, m.Range = c.name("a name")
-	if c.bad {
+	if c.bad || !c.room(len(in.chip.Memories), "memories") {
 		return
 	}
 	in.chip.Memories = append(in.chip.Memories, m)
@@ -109,7 +109,7 @@ func stated(keys []key, stmts []*stmt) map[string]bool {
 func readEngine(c *cursor, in within) {
 	e := &Engine{Units: 1}
 	e.Name, e.Range = c.name("a name")
-	if c.bad {
+	if c.bad || !c.room(len(in.chip.Engines), "engines") {
 		return
 	}
 	e.Queue = e.Name
@@ -205,7 +205,9 @@ func readRate(c *cursor, in within) {
 	if c.s.Block != nil {
 		c.r.block(rateKeys, c.s.Block.Stmts, within{name: c.prefix + ": " + id, chip: in.chip, rate: &rate}, c.s.line())
 	}
-	in.eng.Matrix = append(in.eng.Matrix, rate)
+	if c.room(len(in.eng.Matrix), "rates") {
+		in.eng.Matrix = append(in.eng.Matrix, rate)
+	}
 }
 
 func readVectorRate(c *cursor, in within, f format.Format) {
@@ -221,7 +223,7 @@ func readVectorRate(c *cursor, in within, f format.Format) {
 	if c.s.Block != nil {
 		c.fail(codeArgument, tokRange(c.s.src, c.s.Block.Open), "a vector rate takes no block")
 	}
-	if !c.bad {
+	if !c.bad && c.room(len(in.eng.Vector), "rates") {
 		in.eng.Vector = append(in.eng.Vector, rate)
 	}
 }
@@ -231,7 +233,7 @@ func readPath(c *cursor, in within) {
 	p.From = c.memory()
 	c.arrow()
 	p.To = c.memory()
-	if c.bad {
+	if c.bad || !c.room(len(in.chip.Paths), "paths") {
 		return
 	}
 	in.chip.Paths = append(in.chip.Paths, p)
@@ -241,7 +243,7 @@ func readPath(c *cursor, in within) {
 func readLink(c *cursor, in within) {
 	l := &Link{}
 	l.Name, l.Range = c.name("a name")
-	if c.bad {
+	if c.bad || !c.room(len(in.chip.Links), "links") {
 		return
 	}
 	in.chip.Links = append(in.chip.Links, l)
@@ -284,9 +286,7 @@ func readPrecision(c *cursor, in within) {
 
 func readAuto(c *cursor, _ within) {
 	c.r.autoAt = c.s.line()
-	for ok := true; ok && !c.bad; ok = c.accept(tComma) {
-		c.r.auto = append(c.r.auto, c.word("precision", PrecisionNames))
-	}
+	c.each(func() { c.r.auto = append(c.r.auto, c.word("precision", PrecisionNames)) })
 }
 
 func readDerate(c *cursor, in within) {
@@ -305,7 +305,7 @@ func readDerate(c *cursor, in within) {
 	d := Derate{What: kind + " " + name}
 	c.positive(&d.Factor, "derate "+d.What, dimRatio)
 	c.inRange(&d.Factor, 0, 1, "a part of the peak, up to 100 %")
-	if !c.bad {
+	if !c.bad && c.room(len(in.chip.Derates), "derates") {
 		in.chip.Derates = append(in.chip.Derates, d)
 	}
 }

@@ -1,6 +1,7 @@
 package chip
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -196,23 +197,43 @@ func (c *cursor) format() format.Format {
 	return f
 }
 
-// formats reads "f16, bf16, …".
-func (c *cursor) formats() []format.Format {
-	var out []format.Format
-	for ok := true; ok && !c.bad; ok = c.accept(tComma) {
-		out = append(out, c.format())
+// maxThings is how many of one kind a chip may have: memories, engines, rates of an engine, words of a list. It
+// keeps checks that look at pairs of them short.
+const maxThings = 256
+
+// room reports when there are too many of something.
+func (c *cursor) room(have int, what string) bool {
+	if have < maxThings {
+		return true
 	}
+	c.fail(codeTooBig, c.s.line(), "too many %s", what).Expect(fmt.Sprintf("at most %d", maxThings), "more")
+	return false
+}
+
+// each reads a list with commas.
+func (c *cursor) each(read func()) {
+	for n := 0; !c.bad && c.room(n, "words in a list"); n++ {
+		if read(); !c.accept(tComma) {
+			return
+		}
+	}
+}
+
+// formats reads "f16, bf16, …".
+func (c *cursor) formats() (out []format.Format) {
+	c.each(func() { out = append(out, c.format()) })
 	return out
 }
 
-// pairs reads "f32 -> f16, f16 -> f32, …"; "f32 <-> f16" is not a form.
-func (c *cursor) pairs() []FormatPair {
-	var out []FormatPair
-	for ok := true; ok && !c.bad; ok = c.accept(tComma) {
+// pairs reads "f32 -> f16, f16 -> f32, …".
+func (c *cursor) pairs() (out []FormatPair) {
+	c.each(func() {
 		from := c.format()
 		c.arrow()
-		out = append(out, FormatPair{from, c.format()})
-	}
+		if !c.bad {
+			out = append(out, FormatPair{from, c.format()})
+		}
+	})
 	return out
 }
 
@@ -262,7 +283,7 @@ func (c *cursor) number(q *Quantity, name string, d dim) {
 	case known:
 		rng = rng.Join(c.here())
 		c.i++
-		v *= u.factor
+		v = u.convert(v)
 		got = u.dim
 		written += " " + w
 	case w != "" && !isClause(w) && d != dimCount && d != dimRatio:
@@ -442,6 +463,7 @@ func (c *cursor) finish() {
 		p := c.pending[0]
 		c.fail(codeNoSource, p.q.Range, "%s: nobody is named for this number", c.s.key()).
 			Expect(`source NAME, or published, reported, measured, derived or assumed "…"`, c.found()).
+			Suggest(c.peekWord(), append([]string{"source"}, confidenceWords...)).
 			Helpf(`if nobody published it, write: assumed "the reason for the value"`)
 		return
 	}

@@ -39,6 +39,8 @@ const (
 	maxCell = 48
 	// maxLine is the width at which long strings are broken.
 	maxLine = 116
+	// maxHang is the rightmost column under which the rest of a string stands.
+	maxHang = 72
 )
 
 func (p *printer) stmts(list []*stmt, depth int) {
@@ -111,7 +113,7 @@ func (p *printer) flush(run []row, depth int) {
 		if r.trail != "" && (body == nil || len(body.Stmts) == 0) {
 			line += "  " + r.trail
 		}
-		p.line(indent+line, depth*2+keyWidth+1)
+		p.line(indent+line, depth*2+min(keyWidth+1, 12))
 		if body != nil && len(body.Stmts) > 0 {
 			p.stmts(body.Stmts, depth+1)
 			p.b.WriteString(indent + "}")
@@ -123,8 +125,8 @@ func (p *printer) flush(run []row, depth int) {
 	}
 }
 
-// line writes a line. Where it is too long, a string is broken, the rest of it standing under its beginning, or
-// a list after a comma, the rest standing at column hang.
+// line writes a line. Where it is too long, a string is broken, the rest of it standing under its beginning if
+// there is room, or a list after a comma; the rest then stands at column hang.
 func (p *printer) line(s string, hang int) {
 	inString := false
 	open, col := 0, 0   // columns: of the string's quote, of the next rune
@@ -151,7 +153,9 @@ func (p *printer) line(s string, hang int) {
 		}
 		to := hang
 		if cutString {
-			to = open
+			if open <= maxHang {
+				to = open
+			}
 			p.b.WriteString(s[begin:cut] + "\"\n" + strings.Repeat(" ", to) + "\"")
 			to++
 		} else {

@@ -17,7 +17,7 @@ import (
 
 const (
 	// maxFile is the largest chip file in bytes; a data sheet has some ten thousand.
-	maxFile = 1 << 20
+	maxFile = 256 << 10
 	// maxDepth is how deep blocks may nest; the language needs three.
 	maxDepth = 8
 )
@@ -40,7 +40,6 @@ var chipLexer = lexer.MustSimple([]lexer.SimpleRule{
 
 var (
 	symbols   = chipLexer.Symbols()
-	tComment  = symbols["Comment"]
 	tString   = symbols["String"]
 	tOpenStr  = symbols["OpenString"]
 	tTile     = symbols["Tile"]
@@ -113,7 +112,7 @@ func tokRange(src *diag.Source, t lexer.Token) diag.Range {
 func parse(src *diag.Source, l *diag.List) *file {
 	if len(src.Text) > maxFile {
 		l.Errorf(codeTooBig, src.Range(0, 0), "this is too large for a chip file").
-			Expect("at most 1 MiB", bytesText(len(src.Text)))
+			Expect("at most "+bytesText(maxFile), bytesText(len(src.Text)))
 		return nil
 	}
 	lex, err := chipLexer.LexString(src.Name, string(src.Text))

@@ -61,9 +61,7 @@ var memoryKeys = []key{
 		read: func(c *cursor, in within) { in.mem.Scope = Scope(c.index("scope", scopeNames)) }},
 	{name: "role", syntax: "role ROLE, …", required: true, doc: "What it is for: global (exactly one memory), cache, scratch, matrix_a, matrix_b, accumulator, vector.",
 		read: func(c *cursor, in within) {
-			for ok := true; ok && !c.bad; ok = c.accept(tComma) {
-				in.mem.Roles = append(in.mem.Roles, c.word("role", Roles))
-			}
+			c.each(func() { in.mem.Roles = append(in.mem.Roles, c.word("role", Roles)) })
 		}},
 	{name: "size", syntax: "size NUMBER B|KiB|MB|…", required: true, doc: "Size of one unit.",
 		read: func(c *cursor, in within) { c.size(&in.mem.Size, "size") }},
@@ -129,9 +127,7 @@ var engineKeys = []key{
 		read: func(c *cursor, in within) { in.eng.Acc = c.memory() }},
 	{name: "mem", syntax: "mem MEMORY, …", doc: "Where a vector or scalar engine works, preferred first.",
 		read: func(c *cursor, in within) {
-			for ok := true; ok && !c.bad; ok = c.accept(tComma) {
-				in.eng.Mem = append(in.eng.Mem, c.memory())
-			}
+			c.each(func() { in.eng.Mem = append(in.eng.Mem, c.memory()) })
 		}},
 	{name: "startup", syntax: "startup NUMBER cycles", doc: "Time of an instruction beyond its work; a dma engine's paths have it instead.",
 		read: func(c *cursor, in within) { c.number(&in.eng.Startup, "startup", dimCycles) }},
@@ -276,14 +272,16 @@ func init() {
 			read: func(c *cursor, in within) {
 				p := Peak{Format: c.format()}
 				c.positive(&p.FlopsPerSecond, "peak "+p.Format.String(), dimFlops)
-				in.chip.Peaks = append(in.chip.Peaks, p)
+				if !c.bad && c.room(len(in.chip.Peaks), "peaks") {
+					in.chip.Peaks = append(in.chip.Peaks, p)
+				}
 			}},
 		{name: "lacks", syntax: "lacks FORMAT, …", doc: "Formats and features it does not have.",
 			read: func(c *cursor, in within) {
-				for ok := true; ok && !c.bad; ok = c.accept(tComma) {
+				c.each(func() {
 					n, _ := c.name("a format or feature")
 					in.chip.Lacks = append(in.chip.Lacks, n)
-				}
+				})
 			}},
 	}
 	blocks = []struct {

@@ -26,9 +26,18 @@ const (
 	dimBits
 )
 
+// unit turns a written number into the base unit: times factor, or divided by -factor where that is negative, so that
+// decimal fractions come out as near as they can.
 type unit struct {
 	dim    dim
 	factor float64
+}
+
+func (u unit) convert(v float64) float64 {
+	if u.factor < 0 {
+		return v / -u.factor
+	}
+	return v * u.factor
 }
 
 type dimInfo struct {
@@ -56,7 +65,7 @@ var dims = map[dim]dimInfo{
 // units has every unit of the language. Decimal prefixes are powers of 1000, binary ones of 1024.
 var units = func() map[string]unit {
 	m := map[string]unit{
-		"%":             {dimRatio, 0.01},
+		"%":             {dimRatio, -100},
 		"Hz":            {dimHertz, 1},
 		"kHz":           {dimHertz, 1e3},
 		"MHz":           {dimHertz, 1e6},
@@ -65,9 +74,9 @@ var units = func() map[string]unit {
 		"B/s":           {dimBytesPerSecond, 1},
 		"B/cycle":       {dimBytesPerCycle, 1},
 		"s":             {dimSeconds, 1},
-		"ms":            {dimSeconds, 1e-3},
-		"us":            {dimSeconds, 1e-6},
-		"ns":            {dimSeconds, 1e-9},
+		"ms":            {dimSeconds, -1e3},
+		"us":            {dimSeconds, -1e6},
+		"ns":            {dimSeconds, -1e9},
 		"cycle":         {dimCycles, 1},
 		"cycles":        {dimCycles, 1},
 		"flop/cycle":    {dimFlopPerCycle, 1},
