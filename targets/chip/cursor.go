@@ -127,11 +127,12 @@ func (c *cursor) str(what string) string {
 		return ""
 	}
 	c.i++
-	s := unquote(a.Tok.Value)
+	pieces := []string{unquote(a.Tok.Value)}
 	for b := c.peek(); b != nil && b.Tok.Type == tString; b = c.peek() {
-		s += " " + unquote(b.Tok.Value)
+		pieces = append(pieces, unquote(b.Tok.Value))
 		c.i++
 	}
+	s := strings.Join(pieces, " ")
 	if strings.TrimSpace(s) == "" {
 		c.fail(codeEmpty, c.s.rangeOf(a), "%s: this says nothing", c.s.key()).Expect(what, "an empty string")
 	}

@@ -191,39 +191,45 @@ func layout(s *stmt) row {
 	if s.Comment != nil {
 		return r
 	}
-	cell := &r.key
+	var cells [4][]byte
+	const key, names, number, clause = 0, 1, 2, 3
+	cell := key
+	last := lastNumber(s.Args)
 	for i, a := range s.Args {
 		t := a.Tok
-		if s.Block == nil && cell != &r.clause {
+		if s.Block == nil && cell != clause {
 			switch {
 			case i > 0 && (t.Type == tNumber || t.Type == tTile):
-				cell = &r.number
-			case i > 1 && t.Type == tWord && isClause(t.Value) && clauseToEnd(s.Args[i:]):
-				cell = &r.clause
+				cell = number
+			case i > 1 && i > last && t.Type == tWord && isClause(t.Value):
+				cell = clause // with no further numbers behind it
 			case i == 1:
-				cell = &r.names
+				cell = names
 			}
 		}
-		if i > 0 && t.Type == tString && s.Args[i-1].Tok.Type == tString {
-			*cell = (*cell)[:len(*cell)-1] + " " + t.Value[1:] // pieces of one string
+		b := cells[cell]
+		if i > 0 && t.Type == tString && s.Args[i-1].Tok.Type == tString { // pieces of one string
+			b[len(b)-1] = ' '
+			cells[cell] = append(b, t.Value[1:]...)
 			continue
 		}
-		if i > 0 && t.Type != tComma && *cell != "" {
-			*cell += " "
+		if i > 0 && t.Type != tComma && len(b) > 0 {
+			b = append(b, ' ')
 		}
-		*cell += t.Value
+		cells[cell] = append(b, t.Value...)
 	}
+	r.key, r.names, r.number, r.clause = string(cells[key]), string(cells[names]), string(cells[number]), string(cells[clause])
 	return r
 }
 
-// clauseToEnd says whether the words are one source clause, with no further numbers behind it.
-func clauseToEnd(args []*arg) bool {
-	for _, a := range args {
-		if a.Tok.Type == tNumber || a.Tok.Type == tTile {
-			return false
+// lastNumber is the index of the last number of a statement, or -1.
+func lastNumber(args []*arg) int {
+	for i := len(args) - 1; i >= 0; i-- {
+		if t := args[i].Tok.Type; t == tNumber || t == tTile {
+			return i
 		}
 	}
-	return true
+	return -1
 }
 
 func (p *printer) firstLine(s *stmt) int {

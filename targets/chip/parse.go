@@ -16,8 +16,8 @@ import (
 // mistake in one line does not hide the next.
 
 const (
-	// maxFile is the largest chip file in bytes; a data sheet has some ten thousand.
-	maxFile = 256 << 10
+	// maxFile is the largest chip file in bytes; a data sheet has some fifteen thousand.
+	maxFile = 64 << 10
 	// maxDepth is how deep blocks may nest; the language needs three.
 	maxDepth = 8
 )
