@@ -14,6 +14,7 @@ type Names struct {
 	label   []int32
 	table   nameTable
 	unnamed int32
+	numbers bool // every value gets a number
 }
 
 // NewNames names the values of a function; the work is linear in its ops.
@@ -45,7 +46,7 @@ func (n *Names) block(b *Block) {
 }
 
 func (n *Names) value(v *Value) {
-	if v.Name == "" {
+	if v.Name == "" || n.numbers {
 		n.unnamed++
 		n.label[v.id] = n.unnamed
 		return
@@ -66,7 +67,7 @@ func (n *Names) append(b []byte, v *Value) []byte {
 	case l == 0:
 		// Only in a broken module: a value of another function, or of an op that was erased.
 		return strconv.AppendQuote(append(b, '%'), v.Name+" (from elsewhere)")
-	case v.Name == "":
+	case v.Name == "" || n.numbers:
 		return strconv.AppendInt(append(b, '%'), int64(l-1), 10)
 	case !isIdent(v.Name):
 		s := v.Name

@@ -16,6 +16,8 @@ import (
 type PrintOptions struct {
 	// NoPositions leaves out positions and the tables they refer to. The text still parses.
 	NoPositions bool
+
+	structure bool // for hashing: no docs, values as numbers
 }
 
 // Print writes a module as text that Parse reads back: parsing it and printing again gives the same
@@ -155,7 +157,7 @@ func (p *printer) function(f *Func) {
 	}
 	p.b = append(p.b, ')')
 	p.pos(f.Pos)
-	if f.Doc != "" {
+	if f.Doc != "" && !p.structure {
 		p.str(" doc ")
 		p.b = appendQuoted(p.b, f.Doc)
 	}
