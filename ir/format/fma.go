@@ -28,7 +28,7 @@ func FMA32(a, b, c float32) float32 {
 // middle, the subnormal range, zero, infinity, NaN.
 func fma32Rare(p, c, s float64) float32 {
 	if s != s {
-		return math.Float32frombits(f32InfBits | f32QuietU)
+		return canonical(float32(s))
 	}
 	if math.IsInf(s, 0) || s == 0 {
 		return float32(s)

@@ -3,6 +3,7 @@ package format
 import (
 	"fmt"
 	"math"
+	"sync"
 )
 
 // MXBlock is how many elements along the last axis share one scale in the OCP MX
@@ -104,7 +105,8 @@ func mxScale(block []float32, emax int) (int, byte) {
 }
 
 // MXDequantise writes the values of MX blocks, as MXQuantise lays them out, to dst:
-// element times scale, rounded to float32 once. A NaN scale makes its block NaN.
+// element times scale, rounded to float32 once. A NaN scale makes its block NaN; a
+// NaN is always [FMA32]'s, as in all functions of block scales.
 func MXDequantise(f Format, dst []float32, codes, scales []byte, cols int) error {
 	if !f.IsMX() {
 		return fmt.Errorf("%s is no element format of MX", f)
@@ -118,8 +120,8 @@ func MXDequantise(f Format, dst []float32, codes, scales []byte, cols int) error
 			s := decodeE8M0(uint64(scales[next]))
 			next++
 			for i := row + c; i < row+c+min(MXBlock, cols-c); i++ {
-				v := f.Decode(Get(f, codes, i))
-				dst[i] = narrow(math.Ldexp(v, -mxUnit(f)) * s)
+				v := math.Ldexp(f.Decode(Get(f, codes, i)), -mxUnit(f))
+				dst[i] = canonical(float32(v * s))
 			}
 		}
 	}
@@ -177,10 +179,14 @@ func FP8BlockQuantise(codes []byte, scales []float32, x []float32, cols, group i
 			scale := fp8Scale(x[lo:hi])
 			scales[next] = scale
 			next++
+			special := scale-scale != 0 // only then can a quotient be NaN
 			for lo < hi {
 				n := min(hi-lo, len(buf))
 				for i, v := range x[lo : lo+n] {
 					buf[i] = v / scale
+				}
+				for i := 0; special && i < n; i++ {
+					buf[i] = canonical(buf[i])
 				}
 				EncodeF32(F8E4M3FN, codes[lo:lo+n], buf[:n], Mode{})
 				lo += n
@@ -205,18 +211,47 @@ func FP8BlockDequantise(dst []float32, codes []byte, scales []float32, cols, gro
 	if err := checkBlocks(F8E4M3FN, codes, len(scales), len(dst), cols, group); err != nil {
 		return err
 	}
-	table := table32(F8E4M3FN)
 	next := 0
 	for row := 0; row < len(dst); row += cols {
 		for c := 0; c < cols; c += group {
-			s := scales[next]
+			lo, hi := row+c, row+c+min(group, cols-c)
+			scaleFP8(dst[lo:hi], codes[lo:hi], scales[next])
 			next++
-			for i := row + c; i < row+c+min(group, cols-c); i++ {
-				dst[i] = table[codes[i]] * s
-			}
 		}
 	}
 	return nil
+}
+
+// fp8Values is the table of f8e4m3fn with one NaN, whose sign a multiplication then
+// cannot carry on, on those machines that would.
+var fp8Values = sync.OnceValue(func() *[256]float32 {
+	t := *table32(F8E4M3FN)
+	t[0xFF] = canonical(t[0xFF])
+	t[0x7F] = t[0xFF]
+	return &t
+})
+
+// scaleFP8 writes code times scale to dst, which is as long as codes.
+func scaleFP8(dst []float32, codes []byte, scale float32) {
+	table := fp8Values()
+	dst = dst[:len(codes)]
+	for i, p := range codes {
+		dst[i] = table[p] * scale
+	}
+	if scale-scale != 0 {
+		for i, v := range dst {
+			dst[i] = canonical(v)
+		}
+	}
+}
+
+// canonical returns x, or the positive quiet NaN without payload for any NaN. The
+// machines differ in the NaN that an operation makes.
+func canonical(x float32) float32 {
+	if x != x {
+		return math.Float32frombits(f32InfBits | f32QuietU)
+	}
+	return x
 }
 
 // FP8TileDequantise writes weights [rows, cols] whose scales stand for tiles of
@@ -240,16 +275,11 @@ func FP8TileDequantise(dst []float32, codes []byte, scales []float32, cols, tile
 		return fmt.Errorf("rows of %d in tiles of %d by %d: %d elements, %d codes and %d scales do not fit together",
 			cols, tileRows, tileCols, len(dst), len(codes), len(scales))
 	}
-	table := table32(F8E4M3FN)
 	for r := range rows {
 		line := scales[r/tileRows*perRow:]
 		for c := 0; c < cols; c += tileCols {
-			s := line[c/tileCols]
 			lo, hi := r*cols+c, r*cols+c+min(tileCols, cols-c)
-			out := dst[lo:hi]
-			for i, p := range codes[lo:hi] {
-				out[i] = table[p] * s
-			}
+			scaleFP8(dst[lo:hi], codes[lo:hi], line[c/tileCols])
 		}
 	}
 	return nil

@@ -144,8 +144,19 @@ func TestFP8Block(t *testing.T) {
 	if err := FP8BlockQuantise(codes, scales, special, 4, 2); err != nil {
 		t.Fatal(err)
 	}
-	if scales[0] == scales[0] || codes[1]&0x7F != 0x7F || codes[2]&0x7F != 0x7F || codes[3] != 0 {
+	if scales[0] == scales[0] || codes[0] != 0x7F || codes[1] != 0x7F || codes[2] != 0x7F || codes[3] != 0 {
 		t.Errorf("NaN and infinity give scales %v, codes %#x", scales, codes)
+	}
+	// Whatever makes a NaN, it is the same one.
+	got := make([]float32, 6)
+	weird := math.Float32frombits(0xFFC12345)
+	if err := FP8BlockDequantise(got, []byte{0xFF, 0x7F, 0x00, 0xFF, 0x38, 0x80}, []float32{1, float32(math.Inf(1)), weird}, 6, 2); err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range got {
+		if math.Float32bits(v) != 0x7FC00000 {
+			t.Errorf("element %d is %#x, want the canonical NaN", i, math.Float32bits(v))
+		}
 	}
 }
 

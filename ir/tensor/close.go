@@ -48,17 +48,17 @@ func Compare(a, b *Tensor, rtol, atol float64) (Difference, error) {
 	for i, x := range xs {
 		y := ys[i]
 		diff := math.Abs(x - y)
-		limit := atol + rtol*math.Abs(y)
+		limit := atol + float64(rtol*math.Abs(y)) // the conversion: not fused, on no machine
 		switch {
 		case x == y || x != x && y != y:
 			diff, limit = 0, atol
+			if x-x == 0 {
+				pairs++
+			}
 		case math.IsInf(x, 0) || math.IsInf(y, 0) || x != x || y != y:
 			diff, limit = math.Inf(1), 0
 		default:
-			sum += diff * diff
-			pairs++
-		}
-		if diff == 0 {
+			sum += float64(diff * diff)
 			pairs++
 		}
 		if diff > limit {

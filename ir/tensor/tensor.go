@@ -1,6 +1,7 @@
 package tensor
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -266,7 +267,11 @@ func FromI64(f format.Format, shape []int64, values []int64) (*Tensor, error) {
 		return t, nil
 	}
 	for i, v := range values {
-		format.Put(f, t.data, i, f.Encode(oddF64(v)))
+		x := float64(v)
+		if f != format.F64 {
+			x = oddF64(v)
+		}
+		format.Put(f, t.data, i, f.Encode(x))
 	}
 	return t, nil
 }
@@ -379,49 +384,68 @@ func (t *Tensor) Load() (*Tensor, error) {
 	return FromBytes(t.Format, t.Shape, b)
 }
 
+// piece is how many bytes Hash and Equal read at a time.
+const piece = 1 << 20
+
 // Hash returns the sha256 of format, shape and bytes, in an encoding that no two
-// different tensors share. Bits beyond the last element do not count.
+// different tensors share. Bits beyond the last element do not count. It fails when
+// bytes cannot be read.
 func (t *Tensor) Hash() ([32]byte, error) {
 	h := sha256.New()
-	head := []byte(t.Format.String() + "[" + Dims(t.Shape) + "]\n")
-	h.Write(head)
-	err := t.chunks(func(b []byte) { h.Write(b) })
-	return [32]byte(h.Sum(nil)), err
-}
-
-// chunks hands all bytes to use in pieces of bounded size, the last byte with the
-// bits beyond the last element cleared.
-func (t *Tensor) chunks(use func([]byte)) error {
-	const piece = 1 << 20
+	h.Write([]byte(t.String() + "\n"))
 	size := t.NumBytes()
 	for at := int64(0); at < size; at += piece {
 		n := min(piece, size-at)
 		b, err := t.ReadRange(at, n)
 		if err != nil {
-			return err
+			return [32]byte{}, err
 		}
 		if at+n == size {
-			if used := int(t.numel % 8 * int64(t.Format.Bits()) % 8); used != 0 {
-				b = slices.Clone(b)
-				b[n-1] &= 1<<used - 1
-			}
+			h.Write(b[:n-1])
+			b = []byte{b[n-1] & t.lastMask()}
 		}
-		use(b)
+		h.Write(b)
 	}
-	return nil
+	return [32]byte(h.Sum(nil)), nil
 }
 
-// Equal reports whether format, shape and every bit of the elements are the same.
+// Equal reports whether format, shape and every bit of the elements are the same;
+// bits beyond the last element do not count. It fails when bytes cannot be read.
 func (t *Tensor) Equal(o *Tensor) (bool, error) {
 	if t.Format != o.Format || !slices.Equal(t.Shape, o.Shape) {
 		return false, nil
 	}
-	a, err := t.Hash()
-	if err != nil {
-		return false, err
+	size := t.NumBytes()
+	for at := int64(0); at < size; at += piece {
+		n := min(piece, size-at)
+		a, err := t.ReadRange(at, n)
+		if err != nil {
+			return false, err
+		}
+		b, err := o.ReadRange(at, n)
+		if err != nil {
+			return false, err
+		}
+		last := n
+		if at+n == size {
+			last-- // its bits may lie beyond the last element
+			if (a[last]^b[last])&t.lastMask() != 0 {
+				return false, nil
+			}
+		}
+		if !bytes.Equal(a[:last], b[:last]) {
+			return false, nil
+		}
 	}
-	b, err := o.Hash()
-	return a == b, err
+	return true, nil
+}
+
+// lastMask selects the bits of the last byte that belong to an element.
+func (t *Tensor) lastMask() byte {
+	if used := t.numel % 8 * int64(t.Format.Bits()) % 8; used != 0 {
+		return 1<<used - 1
+	}
+	return 0xFF
 }
 
 // Index turns an element's number into one index an axis.
@@ -435,4 +459,3 @@ func Index(dims []int64, i int64) []int64 {
 	}
 	return out
 }
-
