@@ -1,0 +1,88 @@
+// Command gen writes the amd64 assembly of package kernels and the Go
+// declarations that go with it. Run it through go generate in the package's
+// folder; a test fails when what is committed differs from what it writes.
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/pass"
+	"github.com/mmcloughlin/avo/printer"
+)
+
+// unit is one assembly file with its declarations.
+type unit struct {
+	name string
+	emit func(*asm)
+}
+
+// units are all files written, by the stem of their name.
+var units = []unit{
+	{"tile", emitTiles},
+	{"probe", emitProbes},
+}
+
+// asm is one file's build context, with the idioms that all kernels share.
+type asm struct {
+	*build.Context
+}
+
+// function starts a leaf function.
+func (g *asm) function(name, signature string, doc ...string) {
+	g.Function(name)
+	g.Attributes(attr.NOSPLIT)
+	g.Pragma("noescape")
+	g.SignatureExpr(signature)
+	g.Doc(doc...)
+}
+
+// generate returns the files' contents by name.
+func generate() (map[string][]byte, error) {
+	files := map[string][]byte{}
+	cfg := printer.Config{Argv: []string{"go", "generate"}, Pkg: "kernels"}
+	for _, u := range units {
+		ctx := build.NewContext()
+		ctx.ConstraintExpr("amd64")
+		u.emit(&asm{ctx})
+		f, err := ctx.Result()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", u.name, err)
+		}
+		if err := pass.Compile.Execute(f); err != nil {
+			return nil, fmt.Errorf("%s: %w", u.name, err)
+		}
+		for suffix, p := range map[string]printer.Printer{
+			"_amd64.s":        printer.NewGoAsm(cfg),
+			"_stubs_amd64.go": printer.NewStubs(cfg),
+		} {
+			text, err := p.Print(f)
+			if err != nil {
+				return nil, fmt.Errorf("%s%s: %w", u.name, suffix, err)
+			}
+			files[u.name+suffix] = bytes.TrimRight(text, "\n")
+			files[u.name+suffix] = append(files[u.name+suffix], '\n')
+		}
+	}
+	return files, nil
+}
+
+func main() {
+	out := "." // go generate runs in the folder of package kernels
+	files, err := generate()
+	if err == nil {
+		for name, text := range files {
+			if err = os.WriteFile(filepath.Join(out, name), text, 0o644); err != nil {
+				break
+			}
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "gen:", err)
+		os.Exit(1)
+	}
+}
