@@ -36,7 +36,7 @@ type template func(j *job, level int) (*compiled, error)
 var errTight = errors.New("cannot be tiled any smaller")
 
 var templates = map[string]template{
-	"map": mapKernel, "copy": mapKernel, "search": mapKernel,
+	"map": mapKernel, "copy": mapKernel, "reduce": mapKernel, "scatter": mapKernel,
 }
 
 // compileKernel compiles a kernel op, taking smaller tiles until everything fits.
