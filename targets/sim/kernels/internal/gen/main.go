@@ -24,6 +24,7 @@ type unit struct {
 // units are all files written, by the stem of their name.
 var units = []unit{
 	{"tile", emitTiles},
+	{"int8", emitInt8},
 	{"probe", emitProbes},
 }
 

@@ -1,0 +1,7 @@
+package kernels
+
+func withoutVNNI() (restore func()) {
+	old := hasVNNI
+	hasVNNI = false
+	return func() { hasVNNI = old }
+}

@@ -1,0 +1,5 @@
+//go:build !amd64
+
+package kernels
+
+func withoutVNNI() (restore func()) { return func() {} }
