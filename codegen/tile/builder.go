@@ -326,6 +326,16 @@ func (k *K) MoveIndexed(dst, src, dstIndex, srcIndex View) {
 		k.Fail("no path from %s to %s", k.T.Memories[src.Mem()].Name, k.T.Memories[dst.Mem()].Name)
 		return
 	}
+	if !dstIndex.Valid() && !srcIndex.Valid() {
+		coalesce(false, &dst, &src)
+		// A transfer has so many axes and no more: the scalar unit steps through the others.
+		if limit := max(k.T.Chip.Paths[p].MaxDims, 2); len(dst.Size) > limit {
+			k.Loop(dst.Size[0], func(i plan.Val) {
+				k.Move(dst.Slice(0, i, plan.C(1)), src.Slice(0, i, plan.C(1)))
+			})
+			return
+		}
+	}
 	i := plan.Instr{Op: plan.Move, Queue: k.T.Queue(k.T.Chip.Paths[p].Engine), Path: p, Dst: k.tile(dst), A: k.tile(src)}
 	acc := []access{{dst.Buf, true}, {src.Buf, false}}
 	if dstIndex.Valid() {
@@ -385,6 +395,12 @@ func (k *K) Vec(queue int, i plan.Instr, dst, a, b, c View) { k.Vec2(queue, i, d
 // Vec2 is Vec with a second result.
 func (k *K) Vec2(queue int, i plan.Instr, dst, dst2, a, b, c View) {
 	i.Queue = queue
+	switch i.Op {
+	case plan.Vec:
+		coalesce(false, &dst, &a, &b, &c)
+	case plan.VReduce, plan.VScan, plan.VTopK, plan.VTake, plan.VPut:
+		coalesce(true, &dst, &dst2, &a, &b, &c)
+	}
 	i.Dst, i.Dst2, i.A, i.B, i.C = k.tile(dst), k.tile(dst2), k.tile(a), k.tile(b), k.tile(c)
 	k.emit(i, access{a.Buf, false}, access{b.Buf, false}, access{c.Buf, false}, access{dst.Buf, true}, access{dst2.Buf, true})
 }
