@@ -20,13 +20,16 @@ func DecodeF32(f Format, dst []float32, src []byte) {
 	case F16:
 		decodeF16F32(dst, src)
 	default:
-		if t := table32(f); t != nil {
+		switch t := table32(f); {
+		case t == nil:
+			decodeWide32(f, dst, src)
+		case f.Bits() == 8:
 			for i, b := range src[:len(dst)] {
 				dst[i] = t[b]
 			}
-			return
+		default:
+			decodePacked32(f, t, dst, src)
 		}
-		decodeSlow32(f, dst, src)
 	}
 }
 
@@ -75,10 +78,54 @@ func EncodeF32(f Format, dst []byte, src []float32, m Mode) {
 // rounded once, as [Format.EncodeMode] has it. It panics when dst is too short.
 func EncodeF64(f Format, dst []byte, src []float64, m Mode) {
 	dst = dst[:need(f, len(src))]
-	clearTail(f, dst, len(src))
-	for i, v := range src {
-		Put(f, dst, i, f.EncodeMode(v, m))
+	if !viaF32(f, m) {
+		clearTail(f, dst, len(src))
+		for i, v := range src {
+			Put(f, dst, i, f.EncodeMode(v, m))
+		}
+		return
 	}
+	var buf [256]float32 // a multiple of 8, so that each piece begins on a byte
+	for len(src) > 0 {
+		n := min(len(src), len(buf))
+		toF32(f, buf[:n], src[:n])
+		size := need(f, n)
+		EncodeF32(f, dst[:size], buf[:n], m)
+		dst, src = dst[size:], src[n:]
+	}
+}
+
+// viaF32 says whether float64 may go through float32 (see toF32) on its way to f.
+func viaF32(f Format, m Mode) bool {
+	return f.IsFloat() && f != F64 && (f != F32 || m == Mode{})
+}
+
+// toF32 rounds src to float32 so that rounding the result to f is rounding src: to
+// nearest for f32 itself, to odd for the others, which all have at least two bits
+// less.
+func toF32(f Format, dst []float32, src []float64) {
+	if f == F32 {
+		for i, v := range src {
+			dst[i] = narrow(v)
+		}
+		return
+	}
+	for i, v := range src {
+		dst[i] = oddF32(v)
+	}
+}
+
+// oddF32 rounds to float32, to odd.
+func oddF32(x float64) float32 {
+	y := narrow(x)
+	if float64(y) == x || x != x {
+		return y
+	}
+	u := math.Float32bits(y)
+	if math.Abs(float64(y)) > math.Abs(x) {
+		u-- // back towards zero; from infinity to the largest finite value
+	}
+	return math.Float32frombits(u | 1)
 }
 
 // DecodeI64 writes the first len(dst) elements of an integer or bool format to
@@ -119,8 +166,21 @@ func RoundF64(f Format, xs []float64) {
 	if f == F64 {
 		return
 	}
-	for i, v := range xs {
-		xs[i] = f.Round(v)
+	if !viaF32(f, f.DefaultMode()) {
+		for i, v := range xs {
+			xs[i] = f.Round(v)
+		}
+		return
+	}
+	var buf [256]float32
+	for len(xs) > 0 {
+		n := min(len(xs), len(buf))
+		toF32(f, buf[:n], xs[:n])
+		RoundF32(f, buf[:n])
+		for i, v := range buf[:n] {
+			xs[i] = widen(v)
+		}
+		xs = xs[n:]
 	}
 }
 
@@ -228,7 +288,8 @@ func narrow(x float64) float32 {
 	return float32(x)
 }
 
-func decodeSlow32(f Format, dst []float32, src []byte) {
+// decodeWide32 decodes the formats of 16 bits and more that have no way of their own.
+func decodeWide32(f Format, dst []float32, src []byte) {
 	switch f {
 	case I64:
 		for i := range dst {
@@ -238,9 +299,39 @@ func decodeSlow32(f Format, dst []float32, src []byte) {
 		for i := range dst {
 			dst[i] = float32(binary.LittleEndian.Uint64(src[8*i:]))
 		}
+	case I32:
+		for i := range dst {
+			dst[i] = float32(int32(binary.LittleEndian.Uint32(src[4*i:])))
+		}
+	case U32:
+		for i := range dst {
+			dst[i] = float32(binary.LittleEndian.Uint32(src[4*i:]))
+		}
+	case I16:
+		for i := range dst {
+			dst[i] = float32(int16(binary.LittleEndian.Uint16(src[2*i:])))
+		}
+	case U16:
+		for i := range dst {
+			dst[i] = float32(binary.LittleEndian.Uint16(src[2*i:]))
+		}
 	default:
 		for i := range dst {
 			dst[i] = narrow(f.Decode(Get(f, src, i)))
 		}
+	}
+}
+
+// decodePacked32 decodes the formats narrower than a byte.
+func decodePacked32(f Format, t *[256]float32, dst []float32, src []byte) {
+	if f.Bits() == 4 {
+		for len(dst) >= 2 {
+			b := src[0]
+			dst[0], dst[1] = t[b&0xF], t[b>>4]
+			dst, src = dst[2:], src[1:]
+		}
+	}
+	for i := range dst {
+		dst[i] = t[Get(f, src, i)]
 	}
 }

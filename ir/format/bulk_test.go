@@ -29,7 +29,8 @@ func floats32() []float32 {
 
 func TestBulkFromF32(t *testing.T) {
 	xs := floats32()
-	modes := []Mode{{}, {Saturate: true}, {FlushSubnormals: true}, {Saturate: true, FlushSubnormals: true}, {Round: NearestAway}}
+	modes := []Mode{{}, {Saturate: true}, {FlushSubnormals: true}, {Saturate: true, FlushSubnormals: true}, {Round: NearestAway},
+		{Round: TowardNegative}}
 	for _, f := range All() {
 		if testing.Short() && f.IsInt() {
 			continue
@@ -56,6 +57,48 @@ func TestBulkFromF32(t *testing.T) {
 			}
 			if math.Float32bits(ys[i]) != math.Float32bits(want) {
 				t.Fatalf("%s: RoundF32 of %v (%#x) is %#x, want %#x", f, x, math.Float32bits(x), math.Float32bits(ys[i]), math.Float32bits(want))
+			}
+		}
+	}
+}
+
+// TestBulkFromF64 takes values around every tie that float32 has room for, pushed
+// off it by less than float32 can tell.
+func TestBulkFromF64(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 7))
+	var xs []float64
+	for _, x := range floats32() {
+		v := float64(x)
+		xs = append(xs, v)
+		if rng.IntN(4) == 0 {
+			xs = append(xs, math.Nextafter(v, math.Inf(1)), math.Nextafter(v, math.Inf(-1)))
+		}
+	}
+	for range 20000 {
+		xs = append(xs, math.Ldexp(rng.Float64()-0.5, rng.IntN(2200)-1100))
+	}
+	for _, f := range All() {
+		if f.IsInt() && testing.Short() {
+			continue
+		}
+		for _, m := range []Mode{f.DefaultMode(), {Round: ToOdd, Saturate: true}} {
+			got := make([]byte, need(f, len(xs)))
+			EncodeF64(f, got, xs, m)
+			for i, x := range xs {
+				if p, want := Get(f, got, i), f.EncodeMode(x, m); p != want {
+					t.Fatalf("%s %+v: %v (%#x) is %#x, want %#x", f, m, x, math.Float64bits(x), p, want)
+				}
+			}
+		}
+		ys := append([]float64(nil), xs...)
+		RoundF64(f, ys)
+		for i, x := range xs {
+			want := f.Round(x)
+			if f == F64 {
+				want = x
+			}
+			if math.Float64bits(ys[i]) != math.Float64bits(want) {
+				t.Fatalf("%s: RoundF64 of %v is %v, want %v", f, x, ys[i], want)
 			}
 		}
 	}
@@ -198,6 +241,25 @@ func BenchmarkEncodeF32(b *testing.B) {
 				b.SetBytes(int64(len(dst)) + int64(4*n))
 				for b.Loop() {
 					EncodeF32(f, dst, src, f.DefaultMode())
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkRoundF64(b *testing.B) {
+	for _, f := range []Format{F32, BF16, F8E4M3FN, I8} {
+		for _, n := range sizes {
+			b.Run(fmt.Sprintf("%s/%d", f, n), func(b *testing.B) {
+				xs := make([]float64, n)
+				for i, v := range normal(n) {
+					xs[i] = float64(v) / 3
+				}
+				ys := make([]float64, n)
+				b.SetBytes(int64(16 * n))
+				for b.Loop() {
+					copy(ys, xs)
+					RoundF64(f, ys)
 				}
 			})
 		}

@@ -154,7 +154,7 @@ func (r RoundingMode) roundUp(odd, neg bool, rem, half uint64) bool {
 	case ToOdd:
 		return rem != 0 && !odd
 	}
-	return rem > half || rem == half && odd
+	return rem > half || rem == half && odd // what is no mode counts as NearestEven
 }
 
 // overflows says whether a magnitude beyond the largest finite value leaves the

@@ -65,10 +65,10 @@ var tables32 [numFormats]struct {
 	t    *[256]float32
 }
 
-// table32 returns the values of the 256 patterns of an 8-bit format, nil for the
-// others.
+// table32 returns the values of the patterns of a format of at most 8 bits, nil for
+// the others.
 func table32(f Format) *[256]float32 {
-	if f.Bits() != 8 {
+	if f.Bits() > 8 {
 		return nil
 	}
 	e := &tables32[f]
