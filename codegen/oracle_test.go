@@ -147,6 +147,14 @@ func against(t *testing.T, src string, tolerance float64) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		againstOn(t, c, src, tolerance)
+	}
+}
+
+func againstOn(t *testing.T, c *chip.Chip, src string, tolerance float64) {
+	t.Helper()
+	name := c.Name
+	{
 		m := mustParse(t, src)
 		for _, f := range m.Funcs {
 			in := randomInputs(t, f, 3)
@@ -273,4 +281,50 @@ func TestAttentionAndExperts(t *testing.T) {
   }
 }
 `, 2e-5)
+}
+
+// againstWith is against for the chips that have a matrix rate for a pair of formats.
+func againstWith(t *testing.T, a format.Format, src string, tolerance float64) {
+	t.Helper()
+	found := false
+	for _, name := range chips.List() {
+		c, err := chip.Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, ok := c.Matrix(a, a); ok {
+			found = true
+			againstOn(t, c, src, tolerance)
+		}
+	}
+	if !found {
+		t.Fatalf("no chip multiplies %s", a)
+	}
+}
+
+func TestScaled(t *testing.T) {
+	againstWith(t, format.F8E4M3FN, `module @m {
+  func entry @fp8(%x: f8e4m3fn[5,300], %w: f8e4m3fn[200,300], %sx: f32[5,3], %sw: f32[2,3]) -> (y) {
+    %y = scaled_matmul(%x, %w, %sx, %sw) {block=[128,128], format=f32} : f32[5,200]
+    return(%y)
+  }
+  func entry @moe(%x: f8e4m3fn[9,256], %w: f8e4m3fn[3,64,256], %ids: i32[9,1], %sx: f32[9,2], %sw: f32[3,1,2]) -> (y) {
+    %rows, %places, %off = group_rows(%ids) {groups=3} : i32[9], i32[9,1], i32[4]
+    %y = grouped_matmul(%x, %w, %off, %sx, %sw) {block=[128,128], format=f32} : f32[9,64]
+    return(%y)
+  }
+`+"}\n", 5e-3) // Hopper's accumulator keeps 14 bits within a block
+	againstWith(t, format.I8, `module @m {
+  func entry @int8(%x: i8[5,300], %w: i8[200,300], %sx: f32[5,1], %sw: f32[200,1]) -> (y) {
+    %y = scaled_matmul(%x, %w, %sx, %sw) {block=[1,300], format=f32} : f32[5,200]
+    return(%y)
+  }
+`+"}\n", 1e-6)
+	against(t, `module @m {
+  func entry @q(%x: f32[5,300]) -> (q, s, y) {
+    %q, %s = quantize(%x) {block=[128], format=i8} : i8[5,300], f32[5,3]
+    %y = dequantize(%q, %s) {block=[128], format=f32} : f32[5,300]
+    return(%q, %s, %y)
+  }
+`+"}\n", 1e-6)
 }

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/pflag"
+
+	"apogee/ir/format"
+	"apogee/targets/chip"
+	"apogee/targets/chips"
+)
+
+func init() {
+	register(&command{
+		name: "chips", args: "", short: "List the chips that ship with apogee",
+		example: "  apogee chips\n  apogee chips --json",
+		setup: func(f *pflag.FlagSet) func(context.Context, *app, []string) error {
+			asJSON := f.Bool("json", false, "print JSON")
+			return func(_ context.Context, a *app, args []string) error {
+				if len(args) > 0 {
+					return usagef("chips takes no arguments; apogee chip show %s prints one", args[0])
+				}
+				return listChips(a, *asJSON)
+			}
+		},
+	})
+	register(&command{
+		name: "chip", args: "show CHIP", short: "Show one chip: its numbers, their sources, how far to trust them",
+		example: "  apogee chip show ascend-910b\n  apogee chip show ./my.chip\n  apogee chip show nvidia-h100 --source", complete: "chip",
+		setup: func(f *pflag.FlagSet) func(context.Context, *app, []string) error {
+			source := f.Bool("source", false, "print the chip file in its canonical form")
+			return func(_ context.Context, a *app, args []string) error {
+				if len(args) != 2 || args[0] != "show" {
+					return usagef("expected: apogee chip show CHIP")
+				}
+				return showChip(a, args[1], *source)
+			}
+		},
+	})
+}
+
+type chipLine struct {
+	Name       string   `json:"name"`
+	Vendor     string   `json:"vendor"`
+	Variant    string   `json:"variant,omitempty"`
+	Year       int      `json:"year,omitempty"`
+	Family     string   `json:"family"`
+	Cores      int64    `json:"cores"`
+	Memory     float64  `json:"memory_bytes"`
+	Bandwidth  float64  `json:"bandwidth_bytes_per_second"`
+	Formats    []string `json:"matrix_formats"`
+	Precisions []string `json:"precisions"`
+	Auto       string   `json:"auto"`
+	Trust      string   `json:"trust"`
+}
+
+func describe(c *chip.Chip) chipLine {
+	l := chipLine{Name: c.Name, Vendor: c.Vendor, Variant: c.Variant, Year: c.Year, Family: c.Family.String(), Cores: int64(c.Cores.Value), Trust: c.Trust()}
+	g := c.Global()
+	l.Memory, l.Bandwidth = g.Size.Value, g.Bandwidth.Value
+	seen := map[format.Format]bool{}
+	for _, e := range c.Engines {
+		for _, r := range e.Matrix {
+			if !seen[r.A] {
+				seen[r.A] = true
+				l.Formats = append(l.Formats, r.A.String())
+			}
+		}
+	}
+	for _, p := range c.Precisions {
+		l.Precisions = append(l.Precisions, p.Name)
+	}
+	if auto := c.AutoPrecisions(); len(auto) > 0 {
+		l.Auto = auto[0].Name
+	}
+	return l
+}
+
+func listChips(a *app, asJSON bool) error {
+	var lines []chipLine
+	for _, n := range chips.List() {
+		c, err := chip.Load(n)
+		if err != nil {
+			return err
+		}
+		lines = append(lines, describe(c))
+	}
+	if asJSON {
+		j := json.NewEncoder(a.out)
+		j.SetIndent("", "  ")
+		return j.Encode(lines)
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "CHIP\tVENDOR\tFAMILY\tCORES\tMEMORY\tBANDWIDTH\tAUTO\tPRECISIONS")
+	for _, l := range lines {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%.0f GiB\t%.0f GB/s\t%s\t%s\n", l.Name, l.Vendor, l.Family, l.Cores, l.Memory/(1<<30), l.Bandwidth/1e9, l.Auto, join(l.Precisions))
+	}
+	return w.Flush()
+}
+
+func join(s []string) string {
+	out := ""
+	for i, x := range s {
+		if i > 0 {
+			out += " "
+		}
+		out += x
+	}
+	return out
+}
+
+func showChip(a *app, name string, source bool) error {
+	c, err := chip.Load(name)
+	if err != nil {
+		return err
+	}
+	if source {
+		b, err := chip.Format(c.File)
+		if err != nil {
+			return err
+		}
+		_, err = a.out.Write(b)
+		return err
+	}
+	fmt.Fprintf(a.out, "%s: %s, %s, %d\n%s\n", c.Name, c.Vendor, c.Family, c.Year, c.Doc)
+	if c.Variant != "" {
+		fmt.Fprintf(a.out, "variant: %s\n", c.Variant)
+	}
+	fmt.Fprintf(a.out, "trust: %s\n\n", c.Trust())
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	for _, f := range c.Facts {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", f.Name, f.Quantity, f.Confidence, f.Source)
+	}
+	return w.Flush()
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"sort"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/pflag"
+
+	"apogee/ir/diag"
+)
+
+// Exit codes, as the help documents them.
+const (
+	exitOK          = 0
+	exitFailure     = 1 // bad input, or something that could not be done
+	exitUsage       = 2 // a command line that makes no sense
+	exitInterrupted = 130
+)
+
+// app is what a command works with.
+type app struct {
+	out, err io.Writer
+	in       io.Reader
+	color    bool
+	progress *progress
+}
+
+// command is one subcommand.
+type command struct {
+	name    string
+	args    string // what stands behind the flags, for the usage line
+	short   string // one line
+	long    string // more, may be empty
+	example string // lines of examples
+	// setup declares flags and returns the function that runs with the parsed ones.
+	setup func(f *pflag.FlagSet) func(ctx context.Context, a *app, args []string) error
+	// complete names what the arguments are, for shell completion: "model", "file", "chip" or "".
+	complete string
+}
+
+var commands []*command
+
+func register(c *command) {
+	commands = append(commands, c)
+	sort.Slice(commands, func(i, j int) bool { return commands[i].name < commands[j].name })
+}
+
+// usageError is a mistake in the command line.
+type usageError struct{ msg string }
+
+func (e *usageError) Error() string { return e.msg }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+
+func main() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// Main runs the command line and returns the exit code.
+func Main(args []string, in io.Reader, out, errw io.Writer) (code int) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	a := &app{out: out, err: errw, in: in, color: isTerminal(errw) && os.Getenv("NO_COLOR") == ""}
+	a.progress = newProgress(errw)
+	defer a.progress.done()
+	defer func() {
+		if r := recover(); r != nil {
+			a.progress.done()
+			fmt.Fprintf(errw, "apogee: a broken invariant, please report it with the command line: %v\n%s", r, debug.Stack())
+			code = exitFailure
+		}
+	}()
+	err := dispatch(ctx, a, args)
+	a.progress.done()
+	switch {
+	case err == nil:
+		return exitOK
+	case ctx.Err() != nil:
+		fmt.Fprintln(errw, "apogee: interrupted")
+		return exitInterrupted
+	}
+	var u *usageError
+	if errors.As(err, &u) {
+		fmt.Fprintf(errw, "apogee: %s\n", u.msg)
+		return exitUsage
+	}
+	a.report(err)
+	return exitFailure
+}
+
+// report prints an error: diagnostics with their source lines, others in one line.
+func (a *app) report(err error) {
+	var l *diag.List
+	var d *diag.Diagnostic
+	switch {
+	case errors.As(err, &l):
+		l.Sort()
+		diag.Render(a.err, l, diag.Options{Color: a.color})
+	case errors.As(err, &d):
+		one := &diag.List{}
+		one.Add(d)
+		diag.Render(a.err, one, diag.Options{Color: a.color})
+	default:
+		fmt.Fprintf(a.err, "apogee: %v\n", err)
+	}
+}
+
+func dispatch(ctx context.Context, a *app, args []string) error {
+	if len(args) == 0 {
+		usage(a.err)
+		return &usageError{"no command given"}
+	}
+	switch args[0] {
+	case "help", "-h", "--help":
+		if len(args) > 1 {
+			if c := find(args[1]); c != nil {
+				help(a.out, c)
+				return nil
+			}
+			return unknown(args[1])
+		}
+		usage(a.out)
+		return nil
+	}
+	c := find(args[0])
+	if c == nil {
+		return unknown(args[0])
+	}
+	f := flagSet(c)
+	run := c.setup(f)
+	if err := f.Parse(args[1:]); err != nil {
+		if errors.Is(err, pflag.ErrHelp) {
+			help(a.out, c)
+			return nil
+		}
+		return usagef("%s: %v; see apogee help %s", c.name, err, c.name)
+	}
+	return run(ctx, a, f.Args())
+}
+
+func flagSet(c *command) *pflag.FlagSet {
+	f := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.SortFlags = false
+	return f
+}
+
+func find(name string) *command {
+	for _, c := range commands {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+func unknown(name string) error {
+	var names []string
+	for _, c := range commands {
+		names = append(names, c.name)
+	}
+	if s := diag.DidYouMean(name, names); s != "" {
+		return usagef("no command %q; did you mean %q?", name, s)
+	}
+	return usagef("no command %q; apogee help lists them", name)
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, `Apogee compiles model graphs for accelerators and runs them on simulated ones.
+
+Usage: apogee COMMAND [flags] [arguments]
+
+Commands:
+`)
+	for _, c := range commands {
+		fmt.Fprintf(w, "  %-11s %s\n", c.name, c.short)
+	}
+	fmt.Fprint(w, `
+MODEL is a .mg file, a checkpoint folder, a config.json, a dumped IR (.ir) or a plan.
+CHIP is a name that apogee chips lists, the path of a .chip file, or reference.
+
+Exit codes: 0 done; 1 bad input, or it could not be done; 2 a mistake in the command line; 130 interrupted.
+apogee help COMMAND says more, with examples.
+`)
+}
+
+func help(w io.Writer, c *command) {
+	fmt.Fprintf(w, "%s\n\nUsage: apogee %s [flags] %s\n", c.short, c.name, c.args)
+	if c.long != "" {
+		fmt.Fprintf(w, "\n%s\n", strings.TrimSpace(c.long))
+	}
+	f := flagSet(c)
+	c.setup(f)
+	if u := f.FlagUsages(); u != "" {
+		fmt.Fprintf(w, "\nFlags:\n%s", u)
+	}
+	if c.example != "" {
+		fmt.Fprintf(w, "\nExamples:\n%s\n", strings.TrimRight(c.example, "\n"))
+	}
+}
