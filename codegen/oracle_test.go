@@ -13,6 +13,7 @@ import (
 	"apogee/ir/format"
 	"apogee/ir/op"
 	"apogee/ir/tensor"
+	"apogee/targets/bind"
 	"apogee/targets/chip"
 	"apogee/targets/chips"
 	"apogee/targets/plan"
@@ -192,12 +193,12 @@ func againstOn(t *testing.T, c *chip.Chip, src string, tolerance float64) {
 				}
 			}
 			_ = next
-			checkPlan(t, p)
+			if l := plan.Check(p, bind.Rules(c)); l.HasErrors() {
+				t.Errorf("%s: %s: %v", name, f.Name, l.Err())
+			}
 		}
 	}
 }
-
-func checkPlan(t *testing.T, _ *plan.Plan) {}
 
 func TestMap(t *testing.T) {
 	against(t, `module @m {
