@@ -80,6 +80,11 @@ func TestFMA32(t *testing.T) {
 	// 1 + 2^-24 + a little: rounding to float64 and then to float32 gives 1.
 	check(f(0x3F800001), f(0x33800000), 1)
 	check(f(0x33800000), f(0x3F800001), 1)
+	// The same among subnormals, whose middles have fewer bits: just under a middle
+	// whose even neighbour is the upper one.
+	ldexp := func(m float64, e int) float32 { return float32(math.Ldexp(m, e)) }
+	check(ldexp(1+0x1p-23, -75), ldexp(1-0x1p-23, -75), ldexp(1, -127)+ldexp(1, -149))
+	check(-ldexp(1+0x1p-23, -75), ldexp(1-0x1p-23, -75), -ldexp(1, -127)-ldexp(1, -149))
 	inf := float32(math.Inf(1))
 	for _, c := range []struct{ a, b, c, want float32 }{
 		{inf, 1, 0, inf}, {inf, -1, 1, -inf}, {1, 1, -inf, -inf}, {math.MaxFloat32, 2, 0, inf},

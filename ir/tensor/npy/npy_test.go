@@ -78,6 +78,9 @@ func TestRead(t *testing.T) {
 			if err := os.WriteFile(path, f, 0o644); err != nil {
 				t.Fatal(err)
 			}
+			if _, err := Parse(f); err != nil || !bytes.HasSuffix(f, c.data) {
+				t.Errorf("%s: Parse changes what it reads: %v", c.name, err)
+			}
 			trailing := append(slices.Clone(f), "after"...)
 			for way, read := range map[string]func() (*tensor.Tensor, error){
 				"Parse":      func() (*tensor.Tensor, error) { return Parse(slices.Clone(f)) },

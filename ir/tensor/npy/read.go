@@ -62,7 +62,7 @@ func Parse(data []byte) (*tensor.Tensor, error) {
 		return nil, err
 	}
 	body := data[h.length:]
-	if h.fortran || h.bigEndian {
+	if h.bigEndian {
 		body = bytes.Clone(body)
 	}
 	return h.finish(body)
