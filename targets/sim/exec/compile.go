@@ -69,6 +69,7 @@ type frame struct {
 	a, b, c          view
 	dstIndex, aIndex view
 	x, y, z, acc     int64
+	clock            []int64 // what the scalar unit knew at issue, for the guard
 }
 
 // program is a kernel, compiled.

@@ -2,6 +2,8 @@ package exec
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"sync/atomic"
 
 	"apogee/ir/format"
@@ -27,7 +29,15 @@ type core struct {
 	grid   int64
 	cores  int64
 	left   int64 // instructions until the limit
+	pc     int
 	frame  frame
+
+	// What watches, and who decides what comes next; nil for nobody and the plan.
+	guard   *guard.Core
+	watcher *guard.Core // for guard, when it is on
+	watched *guard.Launch
+	choose  Chooser
+	area    guard.Area
 
 	// Queues that wait: what was issued to them since.
 	waiting int
@@ -114,29 +124,57 @@ func (c *core) run(prog *program, id int64) error {
 		c.pending[q] = c.pending[q][:0]
 	}
 	c.waiting = 0
-	for c.block = id; c.block < c.grid; c.block += c.cores {
-		c.regs[plan.RegBlock] = c.block
-		if err := c.walk(); err != nil {
+	if c.guard != nil {
+		c.guard.Start(c.watched, id)
+	}
+	c.block = id - c.cores
+	c.pc = len(prog.code)
+	if c.choose != nil {
+		return c.runOrdered()
+	}
+	for {
+		in, err := c.next()
+		if err != nil {
+			return err
+		}
+		if in == nil {
+			return c.settle()
+		}
+		if err := c.issue(in); err != nil {
 			return err
 		}
 	}
-	return c.settle()
 }
 
-// walk issues the code of one block.
-func (c *core) walk() error {
+// next walks the code, from block to block, up to the next instruction that is not the scalar unit's own; nil at the end of all.
+func (c *core) next() (*instr, error) {
 	code := c.prog.code
 	regs := c.regs
-	for pc := 0; pc < len(code); pc++ {
-		in := &code[pc]
-		if c.left--; c.left < 0 {
-			return c.fault(in, guard.BadValue, "more instructions than the limit allows")
+	for {
+		if c.pc >= len(code) {
+			c.block += c.cores
+			if c.block >= c.grid {
+				return nil, nil
+			}
+			regs[plan.RegBlock] = c.block
+			c.pc = 0
+			if c.stop.Load() {
+				return nil, errStopped
+			}
+			if len(code) == 0 {
+				continue
+			}
 		}
+		in := &code[c.pc]
+		if c.left--; c.left < 0 {
+			return nil, c.fault(in, guard.BadValue, "more instructions than the limit allows")
+		}
+		c.pc++
 		switch in.op {
 		case plan.Loop:
 			n := in.y.eval(regs)
 			if n <= 0 {
-				pc = in.jump
+				c.pc = in.jump + 1
 				continue
 			}
 			at := in.x.eval(regs)
@@ -144,55 +182,78 @@ func (c *core) walk() error {
 			regs[in.reg] = at
 		case plan.End:
 			if c.stop.Load() {
-				return errStopped
+				return nil, errStopped
 			}
 			r := &c.rounds[in.loop]
 			if r.left--; r.left > 0 {
 				r.at++
 				regs[in.reg] = r.at
-				pc = in.jump
+				c.pc = in.jump + 1
 			}
 		case plan.Set:
 			if err := c.setRegister(in); err != nil {
-				return err
+				return nil, err
 			}
 		default:
-			if err := c.issue(in); err != nil {
-				return err
-			}
+			return in, nil
 		}
 	}
-	return nil
 }
 
 // issue gives an instruction to its queue, which does it at once unless it waits.
 func (c *core) issue(in *instr) error {
-	if c.stop.Load() {
-		return errStopped
-	}
 	if c.waiting > 0 && in.queue != c.prog.scalar && len(c.pending[in.queue]) > 0 {
 		return c.postpone(in)
 	}
 	switch in.op {
 	case plan.Signal:
-		return c.signal(in)
+		return c.signal(in, nil)
 	case plan.Wait:
 		if c.flags[in.flag] > 0 {
-			c.flags[in.flag]--
+			c.took(in, nil)
 			return nil
 		}
 		if in.queue == c.prog.scalar {
-			return c.fault(in, guard.Stuck, "the scalar unit waits for flag %s, which nothing issued so far signals", c.prog.kernel.Flags[in.flag].Name)
+			return c.deadlock(in)
 		}
 		c.waiting++
 		return c.postpone(in)
+	}
+	if c.stop.Load() {
+		return errStopped
 	}
 	f := &c.frame
 	empty, err := c.resolve(in, f)
 	if empty || err != nil {
 		return err
 	}
-	return in.run(c, f)
+	return c.do(f)
+}
+
+// do executes an instruction.
+func (c *core) do(f *frame) error {
+	if c.guard != nil {
+		if err := c.watch(f); err != nil {
+			return err
+		}
+	}
+	return f.in.run(c, f)
+}
+
+// took notes that a wait is over.
+func (c *core) took(in *instr, clock []int64) {
+	c.flags[in.flag]--
+	if c.guard != nil {
+		c.guard.Wait(in.queue, in.flag, clock)
+	}
+}
+
+// raise notes a signal.
+func (c *core) raise(in *instr, clock []int64) {
+	c.flags[in.flag]++
+	if c.guard != nil {
+		c.guard.Signal(in.queue, in.flag, clock)
+	}
 }
 
 // maxPending bounds what a waiting queue holds.
@@ -218,13 +279,16 @@ func (c *core) postpone(in *instr) error {
 			return err
 		}
 	}
+	if c.guard != nil {
+		f.clock = c.guard.Issue(f.clock)
+	}
 	c.pending[in.queue] = append(q, f)
 	return nil
 }
 
 // signal raises a flag and lets the queue go on that waits for it.
-func (c *core) signal(in *instr) error {
-	c.flags[in.flag]++
+func (c *core) signal(in *instr, clock []int64) error {
+	c.raise(in, clock)
 	to := c.prog.kernel.Flags[in.flag].To
 	if c.waiting == 0 || len(c.pending[to]) == 0 {
 		return nil
@@ -232,41 +296,45 @@ func (c *core) signal(in *instr) error {
 	return c.drain(to)
 }
 
-// drain does what a queue can do.
-func (c *core) drain(q int) error {
-	done := 0
+// doFirst executes the first instruction that a queue holds; false if that is a wait that is not over.
+func (c *core) doFirst(q int) (bool, error) {
+	f := c.pending[q][0]
 	var err error
-	list := c.pending[q]
-	for done < len(list) && err == nil {
-		f := list[done]
-		switch f.in.op {
-		case plan.Wait:
-			if c.flags[f.in.flag] == 0 {
-				goto out
-			}
-			c.flags[f.in.flag]--
-		case plan.Signal:
-			c.flags[f.in.flag]++
-			// Queues that this one wakes go on when it stops.
-		default:
-			err = f.in.run(c, f)
+	switch f.in.op {
+	case plan.Wait:
+		if c.flags[f.in.flag] == 0 {
+			return false, nil
 		}
-		c.free = append(c.free, f)
-		done++
+		c.took(f.in, f.clock)
+	case plan.Signal:
+		c.raise(f.in, f.clock)
+	default:
+		err = c.do(f)
 	}
-out:
-	c.pending[q] = append(list[:0], list[done:]...)
+	c.pending[q] = c.pending[q][1:]
+	c.free = append(c.free, f)
+	return true, err
+}
+
+// drain does what a queue that waited can do, and then what others can do for its signals.
+func (c *core) drain(q int) error {
+	list := c.pending[q]
+	for len(c.pending[q]) > 0 {
+		ok, err := c.doFirst(q)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			break
+		}
+	}
+	c.pending[q] = append(list[:0], c.pending[q]...)
 	if len(c.pending[q]) == 0 {
 		c.waiting--
 	}
-	if err != nil || done == 0 {
-		return err
-	}
-	for o := range c.pending {
-		if l := c.pending[o]; len(l) > 0 && l[0].in.op == plan.Wait && c.flags[l[0].in.flag] > 0 {
-			if err := c.drain(o); err != nil {
-				return err
-			}
+	for o, l := range c.pending {
+		if len(l) > 0 && l[0].in.op == plan.Wait && c.flags[l[0].in.flag] > 0 {
+			return c.drain(o)
 		}
 	}
 	return nil
@@ -274,18 +342,40 @@ out:
 
 // settle checks that nothing is left when the core has issued all.
 func (c *core) settle() error {
-	for _, l := range c.pending {
-		if len(l) > 0 {
-			in := l[0].in
-			c.block = l[0].block
-			return c.fault(in, guard.Stuck, "a wait for flag %s that no signal ends", c.prog.kernel.Flags[in.flag].Name)
-		}
+	if err := c.deadlock(nil); err != nil {
+		return err
 	}
 	for i, f := range c.prog.kernel.Flags {
 		if c.flags[i] != int64(f.Credits) {
-			e := c.fault(&instr{index: -1}, guard.Stuck, "flag %s ends at %d: a kernel leaves a flag at its credits, here %d", f.Name, c.flags[i], f.Credits)
-			return e
+			return c.fault(&instr{index: -1}, guard.Stuck, "flag %s ends at %d: a kernel leaves a flag at its credits, here %d", f.Name, c.flags[i], f.Credits)
 		}
 	}
 	return nil
+}
+
+// deadlock makes an error that lists what waits when nothing can go on, nil when nothing waits. held is a wait of the scalar unit.
+func (c *core) deadlock(held *instr) error {
+	var first *instr
+	var block int64
+	var list []string
+	add := func(in *instr, b int64) {
+		if first == nil {
+			first, block = in, b
+		}
+		list = append(list, fmt.Sprintf("%s waits for flag %s at instruction %d of block %d",
+			guard.QueueName(c.prog.plan, in.queue), c.prog.kernel.Flags[in.flag].Name, in.index, b))
+	}
+	if held != nil {
+		add(held, c.block)
+	}
+	for _, l := range c.pending {
+		if len(l) > 0 {
+			add(l[0].in, l[0].block)
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	c.block = block
+	return c.fault(first, guard.Stuck, "no signal will come: %s", strings.Join(list, "; "))
 }

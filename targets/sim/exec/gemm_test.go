@@ -92,7 +92,9 @@ func gemmPlan(t testing.TB, s gemmShape) *builder {
 	}
 	b.wait(stored)
 	kt := b.begin(plan.C((s.k + s.tk - 1) / s.tk))
-	slot := b.set(plan.SMod, kt, plan.C(2))
+	// The slots go round from one block to the next, as the flags do.
+	turn := b.reg()
+	slot := plan.R(turn)
 	tk := plan.C(s.tk)
 	if s.k%s.tk != 0 {
 		tk = b.set(plan.VMin, plan.C(s.tk), plan.C(s.k).Add(kt.Scale(-s.tk)))
@@ -132,6 +134,7 @@ func gemmPlan(t testing.TB, s gemmShape) *builder {
 	b.emit(plan.Instr{Op: plan.Mma, Queue: mq, Dst: ct, A: at, B: bt, Acc: kt})
 	b.signal(a.free[la])
 	b.signal(w2.free[lb])
+	b.emit(plan.Instr{Op: plan.Set, Fn: plan.SMod, X: slot.AddC(1), Y: plan.C(2), Reg: turn})
 	b.end()
 	b.signal(done)
 	b.wait(done)

@@ -15,6 +15,7 @@ import (
 	"apogee/ir/tensor"
 	"apogee/targets/chip"
 	"apogee/targets/plan"
+	"apogee/targets/sim/guard"
 	"apogee/targets/sim/load"
 )
 
@@ -30,6 +31,10 @@ type Options struct {
 	MemoryLimit int64
 	// MaxInstructions bounds what a core does in one launch, for plans that nobody trusts; 0 is no limit.
 	MaxInstructions int64
+	// Guard watches for what silicon does not report: see package guard. It costs some microseconds a tile that is not dense, less else.
+	Guard bool
+	// Order is the order in which queues do what is issued to them; nil is the order of issue.
+	Order Order
 	// VerifyHash compares weights with the hashes in the plan when they are loaded.
 	VerifyHash bool
 }
@@ -92,6 +97,7 @@ type Machine struct {
 	weights  []*weight // by buffer, nil for others
 	states   []*state
 	slabs    []slab
+	guard    *guard.Guard
 	ready    bool
 	numCores int64
 }
@@ -136,6 +142,11 @@ func (d *Device) Machine(p *plan.Plan) (*Machine, error) {
 			return nil, err
 		}
 		m.progs = append(m.progs, prog)
+		if d.opt.Guard {
+			if err := guard.Check(p, &p.Kernels[i]); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if err := m.checkSteps(); err != nil {
 		return nil, err
@@ -413,6 +424,9 @@ func (m *Machine) load(ctx context.Context) error {
 		s := &m.slabs[j]
 		m.bufs[i] = s.data[b.Addr-s.lo:][:b.Size:b.Size]
 	}
+	if m.d.opt.Guard {
+		m.guard = guard.New(m.p, newCompiler(m.p, m.d.chip).scalar)
+	}
 	m.ready = true
 	return nil
 }
@@ -435,11 +449,19 @@ func (m *Machine) Run(ctx context.Context, inputs map[string]*tensor.Tensor) (ma
 	var stop atomic.Bool
 	done := context.AfterFunc(ctx, func() { stop.Store(true) })
 	defer done()
+	if m.guard != nil {
+		m.guard.Begin()
+	}
 	for i := range m.p.Steps {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		if err := m.step(ctx, &stop, i); err != nil {
+			return nil, err
+		}
+	}
+	if m.guard != nil {
+		if err := m.guard.End(); err != nil {
 			return nil, err
 		}
 	}
@@ -517,6 +539,10 @@ func (m *Machine) step(ctx context.Context, stop *atomic.Bool, i int) error {
 	for j, a := range s.Args {
 		params[j] = m.bufs[a.Buffer][a.Offset:][:prog.kernel.Params[j].Size]
 	}
+	var watched *guard.Launch
+	if m.guard != nil {
+		watched = m.guard.Launch(i)
+	}
 	active := min(s.Grid, m.numCores)
 	workers := int(min(int64(m.d.opt.Workers), active))
 	var next, failed atomic.Int64
@@ -533,6 +559,13 @@ func (m *Machine) step(ctx context.Context, stop *atomic.Bool, i int) error {
 		}()
 		c := m.d.cores[w]
 		c.stop, c.params, c.launch, c.grid, c.cores = stop, params, s.Name, s.Grid, m.numCores
+		c.guard, c.watched = nil, watched
+		if watched != nil {
+			if c.watcher == nil {
+				c.watcher = new(guard.Core)
+			}
+			c.guard = c.watcher
+		}
 		c.bound = func(p int) string { return " (buffer " + m.p.Buffers[s.Args[p].Buffer].Name + ")" }
 		for {
 			// The error of the first core that fails is the one reported, whatever the number of workers.
@@ -541,6 +574,10 @@ func (m *Machine) step(ctx context.Context, stop *atomic.Bool, i int) error {
 				return
 			}
 			c.left = m.d.opt.MaxInstructions
+			c.choose = nil
+			if m.d.opt.Order != nil {
+				c.choose = m.d.opt.Order(i, id)
+			}
 			if err := c.run(prog, id); err != nil {
 				errs[w], ids[w] = err, id
 				for {

@@ -56,14 +56,14 @@ func Text(p *plan.Plan, k *plan.Kernel, in *plan.Instr) string {
 		if in.Flag >= 0 && in.Flag < len(k.Flags) {
 			name = k.Flags[in.Flag].Name
 		}
-		fmt.Fprintf(&w, "%s: %s %s", queueName(p, in.Queue), OpName(in.Op), name)
+		fmt.Fprintf(&w, "%s: %s %s", QueueName(p, in.Queue), OpName(in.Op), name)
 		return w.String()
 	case plan.Vec:
-		fmt.Fprintf(&w, "%s: %s", queueName(p, in.Queue), FnName(in.Fn))
+		fmt.Fprintf(&w, "%s: %s", QueueName(p, in.Queue), FnName(in.Fn))
 	case plan.VReduce, plan.VPut, plan.VTopK:
-		fmt.Fprintf(&w, "%s: %s.%s", queueName(p, in.Queue), OpName(in.Op), FnName(in.Fn))
+		fmt.Fprintf(&w, "%s: %s.%s", QueueName(p, in.Queue), OpName(in.Op), FnName(in.Fn))
 	default:
-		fmt.Fprintf(&w, "%s: %s", queueName(p, in.Queue), OpName(in.Op))
+		fmt.Fprintf(&w, "%s: %s", QueueName(p, in.Queue), OpName(in.Op))
 	}
 	sep := " "
 	for _, t := range []*plan.Tile{&in.Dst, &in.Dst2, &in.A, &in.B, &in.C} {
@@ -75,7 +75,8 @@ func Text(p *plan.Plan, k *plan.Kernel, in *plan.Instr) string {
 	return w.String()
 }
 
-func queueName(p *plan.Plan, q int) string {
+// QueueName names a queue of a plan.
+func QueueName(p *plan.Plan, q int) string {
 	if p != nil && q >= 0 && q < len(p.Queues) {
 		return p.Queues[q].Name
 	}
