@@ -99,9 +99,8 @@ func (l *layout) decode(p uint64) float64 {
 
 // Encode returns the pattern nearest to x under [Format.DefaultMode]: round to
 // nearest, ties to even (hif8: ties away), in one step. What is too big becomes
-// infinity, or NaN in formats that have no infinity, or the largest value in
-// those that have no NaN either (f6, f4, f8e8m0). NaN becomes the largest
-// positive value in f6 and f4, as in NVIDIA's conversions (CUDA Math API,
+// infinity, or NaN in formats that have no infinity, or the largest value in f6,
+// f4 and f8e8m0. NaN becomes the largest positive value in f6 and f4, as in NVIDIA's conversions (CUDA Math API,
 // "FP6" and "FP4"). f8e8m0 has no zero and no sign: what lies below 2^-127,
 // zeros included, becomes 2^-127; negative numbers and infinities become NaN.
 // Integers: see [Format.EncodeMode].

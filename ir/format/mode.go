@@ -45,7 +45,7 @@ func ParseRoundingMode(name string) (RoundingMode, bool) {
 type Mode struct {
 	// Saturate: what overflows, infinities included, becomes the largest finite
 	// value of its sign instead of infinity (or of NaN, in a format without
-	// infinity). Formats with neither always saturate.
+	// infinity). f6, f4 and the finite range of f8e8m0 always saturate.
 	Saturate bool
 	// FlushSubnormals: a result that is subnormal after rounding becomes a zero
 	// of its sign.
