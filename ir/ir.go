@@ -487,6 +487,29 @@ func (b *Block) AddParam(name string, t Type) *Value {
 	return v
 }
 
+// InsertParam adds a parameter before number i. A function's States is the caller's to keep right.
+func (b *Block) InsertParam(i int, name string, t Type) *Value {
+	v := b.AddParam(name, t)
+	copy(b.Params[i+1:], b.Params[i:])
+	b.Params[i] = v
+	for j, p := range b.Params[i:] {
+		p.idx = int32(i + j)
+	}
+	return v
+}
+
+// RemoveParam removes parameter i, which must have no uses. A function's States is the caller's to keep right.
+func (b *Block) RemoveParam(i int) {
+	if b.Params[i].nuse != 0 {
+		panic("ir: removed parameter %" + b.Params[i].Name + " is still used")
+	}
+	b.Params[i].own = nil
+	b.Params = append(b.Params[:i], b.Params[i+1:]...)
+	for j, p := range b.Params[i:] {
+		p.idx = int32(i + j)
+	}
+}
+
 // NewRegion gives an op a new, empty region.
 func (o *Op) NewRegion() *Block {
 	b := &Block{Parent: o, Func: o.block.Func}
