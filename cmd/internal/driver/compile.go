@@ -1,0 +1,167 @@
+package driver
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"strings"
+
+	"apogee/codegen"
+	"apogee/ir"
+	"apogee/ir/format"
+	"apogee/passes"
+	"apogee/targets/chip"
+	"apogee/targets/plan"
+)
+
+// Request says what to make of a model.
+type Request struct {
+	Entry     string // "" takes the only one, or prefill
+	Chip      *chip.Chip
+	Precision string            // "" is auto
+	Set       map[string]string // options, config fields and symbols, as --set has them
+	Bind      map[string]int64  // symbols
+	Taps      []string          // internal values to give as results as well
+	Pipeline  string            // "" is the default for the chip
+	Verify    bool              // verify after every pass
+	Passes    passes.Options    // further options of the passes; Chip, Precision and Bind are filled in
+}
+
+// Built is a compiled entry.
+type Built struct {
+	Plan      *plan.Plan
+	Module    *ir.Module // of kernels, what the plan was made from
+	Report    *passes.Report
+	Precision chip.Precision
+}
+
+// entry finds the function to compile.
+func entry(m *ir.Module, name string) (*ir.Func, error) {
+	if name != "" {
+		if f := m.Func(name); f != nil {
+			return f, nil
+		}
+	}
+	var names []string
+	for _, f := range m.Entries() {
+		names = append(names, f.Name)
+	}
+	if name != "" {
+		return nil, fmt.Errorf("no entry %q; the model has %s", name, strings.Join(names, ", "))
+	}
+	switch {
+	case len(names) == 1:
+		return m.Func(names[0]), nil
+	case m.Func("prefill") != nil:
+		return m.Func("prefill"), nil
+	case len(names) == 0:
+		return nil, fmt.Errorf("the model has no entry: mark one with entry")
+	}
+	return nil, fmt.Errorf("the model has several entries; choose one with --entry: %s", strings.Join(names, ", "))
+}
+
+// Lower gives the module of one entry at the level of primitive ops, its symbols free but for what is bound.
+func (m *Model) Lower(req Request) (*ir.Module, *ir.Func, error) {
+	act := format.F32
+	if req.Chip != nil {
+		p, err := choosePrecision(req.Chip, req.Precision, m.StoresFP8())
+		if err != nil {
+			return nil, nil, err
+		}
+		act = activation(req.Chip, p)
+	} else if req.Precision != "" && req.Precision != Auto && req.Precision != "f32" {
+		return nil, nil, fmt.Errorf("the reference computes in f32 only, --precision %s is a chip's", req.Precision)
+	}
+	mod, err := m.lower(req, act)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := entry(mod, req.Entry)
+	return mod, f, err
+}
+
+// Compile compiles one entry for a chip.
+func (m *Model) Compile(ctx context.Context, req Request) (*Built, error) {
+	prec, err := choosePrecision(req.Chip, req.Precision, m.StoresFP8())
+	if err != nil {
+		return nil, err
+	}
+	mod, f, err := m.Lower(req)
+	if err != nil {
+		return nil, err
+	}
+	only(mod, f)
+	bind := m.bindings(f, req.Bind)
+	if missing := unbound(f, bind); len(missing) > 0 {
+		return nil, fmt.Errorf("entry %s needs values for %s: give them with --set %s=…", f.Name, strings.Join(missing, ", "), missing[0])
+	}
+	opt := req.Passes
+	opt.Chip, opt.Precision, opt.Bind, opt.Verify = req.Chip, prec.Name, bind, req.Verify
+	pipeline := req.Pipeline
+	if pipeline == "" {
+		pipeline = passes.Default
+	}
+	report, err := passes.Run(ctx, mod, pipeline, opt)
+	if err != nil {
+		return nil, err
+	}
+	var syms []plan.Symbol
+	for k, v := range bind {
+		syms = append(syms, plan.Symbol{Name: k, Value: v})
+	}
+	sort.Slice(syms, func(i, j int) bool { return syms[i].Name < syms[j].Name })
+	p, err := codegen.Compile(mod.Func(f.Name), req.Chip, codegen.Options{Precision: prec.Name, Symbols: syms})
+	if err != nil {
+		return nil, err
+	}
+	return &Built{Plan: p, Module: mod, Report: report, Precision: prec}, nil
+}
+
+// only drops the functions that are not being compiled.
+func only(m *ir.Module, f *ir.Func) {
+	m.Funcs = []*ir.Func{f}
+}
+
+// bindings completes the symbols of an entry with what a model is usually asked: one sequence, 128 tokens to read or one to
+// write, and room for 4096.
+func (m *Model) bindings(f *ir.Func, given map[string]int64) map[string]int64 {
+	bind := map[string]int64{}
+	for k, v := range given {
+		bind[k] = v
+	}
+	decode := false
+	for _, p := range f.Inputs() {
+		decode = decode || p.Name == "pos"
+	}
+	set := func(s string, v int64) {
+		if _, ok := bind[s]; !ok {
+			for _, n := range f.Symbols() {
+				if n == s {
+					bind[s] = v
+				}
+			}
+		}
+	}
+	set("B", 1)
+	if decode {
+		set("T", 1)
+	} else {
+		set("T", 128)
+	}
+	room := int64(4096)
+	if n := m.MaxPositions(); n > 0 {
+		room = min(room, n)
+	}
+	set("S", max(room, bind["T"]))
+	return bind
+}
+
+func unbound(f *ir.Func, bind map[string]int64) []string {
+	var out []string
+	for _, s := range f.Symbols() {
+		if _, ok := bind[s]; !ok {
+			out = append(out, s)
+		}
+	}
+	return out
+}
