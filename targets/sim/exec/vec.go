@@ -109,7 +109,7 @@ func runLane[T lane](c *core, f *frame, b *bank[T], from int, d *view, srcs [3]*
 				if d.o.esize != 0 {
 					at += k * cs
 				}
-				if p := direct[T](d.o, d.buf, at, rs, cs, rows, cols); p != nil {
+				if p := direct[T](d.o, d.buf, at, rs, cs, rows, cols); p != nil && !in.mode.Saturate {
 					fn(p, x[0], x[1], x[2])
 					if in.flush {
 						flushLane(d.o.fmt, p)
