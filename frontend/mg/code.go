@@ -265,12 +265,12 @@ type defDecl struct {
 	paramNames   []string
 	paramDefault []bool
 	signature    string
-	body    *blockCode
-	slots   int
-	place   *place
-	calls   []callEdge
-	state   uint8 // of the search for recursion
-	damaged bool  // part of it did not parse
+	body         *blockCode
+	slots        int
+	place        *place
+	calls        []callEdge
+	state        uint8 // of the search for recursion
+	damaged      bool  // part of it did not parse
 }
 
 type callEdge struct {

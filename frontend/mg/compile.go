@@ -13,6 +13,7 @@ import (
 	"apogee/ir/diag"
 	"apogee/ir/format"
 	"apogee/ir/op"
+	"apogee/ir/shape"
 )
 
 // MaxOperators bounds the operators of one expression, and the suffixes of one value.
@@ -139,7 +140,7 @@ func (c *compiler) folded(x any) code {
 		if k, ok := y.(*constCode); ok && x.op.Value == "-" {
 			switch k.v.kind {
 			case kInt:
-				return &constCode{&p, dimValue(constInt(0).Sub(k.v.n))}
+				return &constCode{&p, dimValue(shape.Const(0).Sub(k.v.n))}
 			case kFloat:
 				return &constCode{&p, floatValue(-k.v.f)}
 			}

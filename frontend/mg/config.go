@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"apogee/ir/diag"
-	"apogee/ir/shape"
 )
 
 // fields is what an object may hold.
@@ -110,9 +109,6 @@ func (f *fields) names() []string {
 // use the fields before it; grow is given it first.
 func (l *lowering) fill(spec *fields, j *JSON, path string, grow func(*object)) *object {
 	o := &object{spec: spec, path: path, vals: make([]value, len(spec.list))}
-	for i := range o.vals {
-		o.vals[i] = value{kind: kBad}
-	}
 	if grow != nil {
 		grow(o)
 	}
@@ -127,6 +123,7 @@ func (l *lowering) fill(spec *fields, j *JSON, path string, grow func(*object)) 
 	}
 	for i, f := range spec.list {
 		o.vals[i] = l.fillField(f, j, obj, path)
+		o.done = i + 1
 		l.constrain(f, o.vals[i], j, path)
 	}
 	return o
@@ -406,13 +403,19 @@ func fieldOf(j *JSON, f *field) *JSON {
 	return nil
 }
 
-// member returns a field of an object.
-func (o *object) member(name string) (value, bool) {
-	if _, i := o.spec.lookup(name); i >= 0 {
-		return o.vals[i], true
+// member returns a field of an object that has its value.
+func (l *lowering) member(c *memberCode, o *object) value {
+	i := c.at
+	if i < 0 || i >= len(o.vals) {
+		if _, i = o.spec.lookup(c.name); i < 0 {
+			l.report(CodeUnknown, c.place, "%s has no field %s", o.path, c.name).Suggest(c.name, o.spec.names())
+			return bad
+		}
 	}
-	return bad, false
+	if i >= o.done {
+		l.report(CodeConfigMissing, c.place, "%s.%s has no value yet", o.path, c.name).
+			Note(o.spec.list[i].at, "it is declared here").Helpf("a default may use the fields above it")
+		return bad
+	}
+	return o.vals[i]
 }
-
-// constInt returns the dimension of a whole number.
-func constInt(n int64) shape.Dim { return shape.Const(n) }

@@ -9,11 +9,11 @@ import (
 	"apogee/ir/shape"
 )
 
-func (c *constCode) eval(*lowering, []value) value       { return c.v }
-func (c *localCode) eval(_ *lowering, fr []value) value  { return fr[c.slot] }
-func (c *letCode) eval(l *lowering, _ []value) value     { return l.let(c.let, c.place)[c.item] }
-func (c *symbolCode) eval(l *lowering, _ []value) value  { return dimValue(l.symbol(c.name)) }
-func (c *actCode) eval(l *lowering, _ []value) value     { return formatValue(l.opt.Activation) }
+func (c *constCode) eval(*lowering, []value) value      { return c.v }
+func (c *localCode) eval(_ *lowering, fr []value) value { return fr[c.slot] }
+func (c *letCode) eval(l *lowering, _ []value) value    { return l.let(c.let, c.place)[c.item] }
+func (c *symbolCode) eval(l *lowering, _ []value) value { return dimValue(l.symbol(c.name)) }
+func (c *actCode) eval(l *lowering, _ []value) value    { return formatValue(l.opt.Activation) }
 func (c *stateCode) eval(l *lowering, fr []value) value {
 	s := l.stateSlot(c.state, c.index, fr, c.place)
 	if s == nil {
@@ -21,7 +21,6 @@ func (c *stateCode) eval(l *lowering, fr []value) value {
 	}
 	return tensorValue(*s)
 }
-
 
 func (c *rootCode) eval(l *lowering, _ []value) value {
 	if c.options {
@@ -36,15 +35,7 @@ func (c *memberCode) eval(l *lowering, fr []value) value {
 	case kBad:
 		return bad
 	case kObject:
-		o := base.ref.(*object)
-		if c.at >= 0 && c.at < len(o.vals) {
-			return o.vals[c.at]
-		}
-		if v, ok := o.member(c.name); ok {
-			return v
-		}
-		l.report(CodeUnknown, c.place, "%s has no field %s", o.path, c.name).Suggest(c.name, o.spec.names())
-		return bad
+		return l.member(c, base.ref.(*object))
 	case kNone:
 		l.report(CodeType, c.base.where(), "%s is none here, so it has no field %s", c.base.where().rng().Text(), c.name).
 			Helpf("ask first: if %s != none { … }", c.base.where().rng().Text())

@@ -227,3 +227,33 @@ func plural(n int, one string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, one)
 }
+
+// Header is what a source says that it is for.
+type Header struct {
+	Name                      string
+	Architectures, ModelTypes []string
+}
+
+// Peek reads the model declaration of a source, without its imports and without checking anything. A
+// source that declares none gives false.
+func Peek(src *diag.Source) (Header, bool) {
+	var ignored diag.List
+	s := Parse(src, &ignored)
+	for _, d := range s.File.Decls {
+		m, ok := d.(*Model)
+		if !ok {
+			continue
+		}
+		h := Header{Name: m.Name.Value}
+		for _, f := range m.Facts {
+			switch f.Name.Value {
+			case "architectures":
+				h.Architectures = literalStrings(f.Value)
+			case "model_types":
+				h.ModelTypes = literalStrings(f.Value)
+			}
+		}
+		return h, true
+	}
+	return Header{}, false
+}

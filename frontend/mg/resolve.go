@@ -18,6 +18,7 @@ type resolver struct {
 	defs  map[*Def]*defDecl
 	lets  map[*Let]*letDecl
 	sts   map[*State]*stateDecl
+	fills []func()
 }
 
 // run declares all names first and then resolves what they stand for, so that order in a file does not
@@ -37,6 +38,9 @@ func (r *resolver) run() {
 				r.config(f, c)
 			}
 		}
+	}
+	for _, fill := range r.fills { // when every field is known
+		fill()
 	}
 	for _, f := range r.p.files {
 		for _, d := range f.src.File.Decls {
@@ -359,16 +363,18 @@ func (r *resolver) items(f *file, into *fields, items []*ConfigItem) {
 			continue
 		}
 		into.list = append(into.list, fd)
-		if it.Field.Default != nil {
-			fd.def = c.expr(it.Field.Default)
-		}
-		if w := it.Field.Where; w != nil {
-			fd.where = &constraint{cond: c.expr(w.Cond), at: f.src.rangeOf(w)}
-			if w.Op != nil {
-				fd.where.op = w.Op.Op.Value
+		r.fills = append(r.fills, func() {
+			if it.Field.Default != nil {
+				fd.def = c.expr(it.Field.Default)
 			}
-		}
-		fd.frame = c.slots
+			if w := it.Field.Where; w != nil {
+				fd.where = &constraint{cond: c.expr(w.Cond), at: f.src.rangeOf(w)}
+				if w.Op != nil {
+					fd.where.op = w.Op.Op.Value
+				}
+			}
+			fd.frame = c.slots
+		})
 	}
 }
 

@@ -390,4 +390,3 @@ func (m *matching) spell(p *pattern) string {
 	}
 	return p.text + " with " + strings.Join(with, ", ")
 }
-

@@ -46,6 +46,7 @@ type object struct {
 	spec *fields
 	vals []value // one a field, in the order of the spec
 	path string  // config, or config.rope_scaling
+	done int     // how many fields have their value; the others wait for theirs
 }
 
 var (

@@ -44,7 +44,7 @@ config {
     mscale: float = 1.0
     mscale_all_dim: float = 0.0
   }?
-  ignore num_key_value_heads, ep_size, aux_loss_alpha, seq_aux
+  ignore num_key_value_heads, max_position_embeddings, ep_size, aux_loss_alpha, seq_aux
 }
 
 options {

@@ -1,6 +1,6 @@
 // Package models holds the models that Apogee knows, as .mg files, and the library they are made of.
 //
-// A config.json picks a model by its architecture or model type; see [mg.Program].
+// A config.json picks a model by its architecture or model type; see [Pick].
 //
 // The package must not know what is in the files: nothing about a model is written in Go.
 package models
@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -77,25 +78,57 @@ func Files() []string {
 	return list
 }
 
-// all reads the shipped models once.
-var all = sync.OnceValues(func() ([]*mg.Program, error) {
-	var out []*mg.Program
+// headers reads what the shipped files are for, once.
+var headers = sync.OnceValue(func() map[string]mg.Header {
+	out := map[string]mg.Header{}
 	for _, name := range Files() {
-		p, err := Load(name)
+		full, text, err := shipped(name)
 		if err != nil {
-			return nil, err
+			continue
 		}
-		if len(p.Architectures)+len(p.ModelTypes) > 0 {
-			out = append(out, p)
+		if h, ok := mg.Peek(diag.NewSource(full, text)); ok {
+			out[name] = h
 		}
 	}
-	return out, nil
+	return out
 })
 
-// All returns the shipped models, by name. The error would be a mistake in a shipped file.
-func All() ([]*mg.Program, error) { return all() }
+// Names returns the names of the shipped models, sorted: the files that say what checkpoints they are for.
+func Names() []string {
+	var out []string
+	for n := range headers() {
+		out = append(out, n)
+	}
+	sort.Strings(out)
+	return out
+}
 
-// Load reads one shipped file.
+// Header returns what a shipped model is for.
+func Header(name string) (mg.Header, bool) {
+	h, ok := headers()[name]
+	return h, ok
+}
+
+// Pick returns the name of the model for what a config.json says: by an architecture, else by the model
+// type. It is false when none is shipped for either.
+func Pick(architectures []string, modelType string) (string, bool) {
+	for _, byType := range []bool{false, true} {
+		for _, name := range Names() {
+			h, _ := Header(name)
+			if byType && slices.Contains(h.ModelTypes, modelType) {
+				return name, true
+			}
+			for _, a := range architectures {
+				if !byType && slices.Contains(h.Architectures, a) {
+					return name, true
+				}
+			}
+		}
+	}
+	return "", false
+}
+
+// Load reads one shipped file with what it imports.
 func Load(name string) (*mg.Program, error) {
 	full, text, err := shipped(name)
 	if err != nil {

@@ -1,7 +1,8 @@
-// Qwen2 and what was distilled into it (arXiv 2407.10671): grouped-query attention with biased projections,
-// gated feed-forward layers.
+// Qwen2, Qwen2.5 and what was distilled into them (arXiv 2407.10671): as Llama, with a bias on queries, keys
+// and values.
 import "std"
 import "huggingface"
+import "decoder"
 
 model qwen2 {
   architectures = ["Qwen2ForCausalLM"]
@@ -10,23 +11,9 @@ model qwen2 {
 }
 
 config {
-  intermediate_size: int where > 0
-  num_attention_heads: int where > 0
-  num_key_value_heads: int = config.num_attention_heads where config.num_attention_heads % config.num_key_value_heads == 0
-  rope_theta: float = 10000.0
   use_sliding_window: bool = false where == false
-  rope_scaling: {
-    rope_type, type: "default"
-  }?
-  ignore sliding_window, max_window_layers
+  ignore sliding_window, max_window_layers, layer_types
 }
-
-let H = config.num_attention_heads
-let G = config.num_key_value_heads
-let D = config.hidden_size / H
-
-state keys[config.num_hidden_layers]: act[B, S, G, D]
-state values[config.num_hidden_layers]: act[B, S, G, D]
 
 // Writes all tokens from position 0 on.
 entry prefill(tokens: i32[B, T]) -> (logits: f32[B, T, config.vocab_size]) {
@@ -38,8 +25,14 @@ entry decode(tokens: i32[B, T], pos: i32[]) -> (logits: f32[B, T, config.vocab_s
   forward(tokens, pos, true)
 }
 
+// Goes on at a position of its own for each sequence of the batch.
+entry decode_each(tokens: i32[B, T], pos: i32[B]) -> (logits: f32[B, T, config.vocab_size]) {
+  forward(tokens, pos, true)
+}
+
 def forward(tokens: i32[B, T], pos: i32[..], cached: bool) -> f32[B, T, config.vocab_size] {
-  let cos, sin = rotary(pos, T, frequencies(config.rope_theta, D), 1.0)
+  let freq, mult = scaled_frequencies()
+  let cos, sin = rotary(pos, T, freq, mult)
   let visible = causal(pos, T, if cached { S } else { T })
   var x = embed(tokens)
   tap "hidden.0", x
@@ -53,14 +46,14 @@ def forward(tokens: i32[B, T], pos: i32[..], cached: bool) -> f32[B, T, config.v
   logits_of(x)
 }
 
-def self_attention(i: int, x: act[B, T, C], pos: i32[..], cos: f32[..R], sin: f32[..R], visible: bool[..M], cached: bool) -> act[B, T, C] {
+def self_attention(
+  i: int, x: act[B, T, C], pos: i32[..], cos: f32[..R], sin: f32[..R], visible: bool[..M], cached: bool,
+) -> act[B, T, C] {
   scope "attn"
   let at = "model.layers.{i}.self_attn"
-  let q = rope_half(reshape(project_bias(x, "{at}.q_proj", H * D), [B, T, H, D]), cos, sin)
-  let k = rope_half(reshape(project_bias(x, "{at}.k_proj", G * D), [B, T, G, D]), cos, sin)
+  let q = reshape(project_bias(x, "{at}.q_proj", H * D), [B, T, H, D])
+  let k = reshape(project_bias(x, "{at}.k_proj", G * D), [B, T, G, D])
   let v = reshape(project_bias(x, "{at}.v_proj", G * D), [B, T, G, D])
-  keys[i] = update(keys[i], k, pos, axis=1)
-  values[i] = update(values[i], v, pos, axis=1)
-  let y = if cached { attend(q, keys[i], values[i], visible, 1 / sqrt(D)) } else { attend(q, k, v, visible, 1 / sqrt(D)) }
+  let y = attend_cached(i, rope_half(q, cos, sin), rope_half(k, cos, sin), v, pos, visible, cached)
   project(reshape(y, [B, T, H * D]), "{at}.o_proj", C)
 }
