@@ -61,3 +61,41 @@ func TestGemmBounds(t *testing.T) {
 		}
 	})
 }
+
+func TestElementwiseBounds(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(21, 22))
+		for n := range 40 {
+			a, b, dst := guardedCopy(t, random(r, n, ordinary)), guardedCopy(t, random(r, n, ordinary)), guarded(t, n)
+			for op := range unaryNames {
+				Unary(UnaryOp(op), dst, a)
+			}
+			for op := range binaryNames {
+				Binary(BinaryOp(op), dst, a, b)
+				BinaryScalar(BinaryOp(op), dst, a, 3, true)
+			}
+			FMA(dst, a, b, dst)
+			FMAScalar(dst, a, 3, dst)
+			for _, op := range []BinaryOp{Add, Mul, Max, Min} {
+				ReduceRows(op, make([]float32, 1), a, n, 1, n)
+			}
+		}
+	})
+}
+
+func TestInt8Bounds(t *testing.T) {
+	eachInt8Path(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(23, 24))
+		for k := 1; k < 10; k++ {
+			for _, m := range []int{1, 3, 12, 14} {
+				words := guarded(t, (m*k+3)/4)
+				all := unsafe.Slice((*int8)(unsafe.Pointer(&words[0])), 4*len(words))
+				a := all[len(all)-m*k:]
+				copy(a, randomInt8(r, m*k))
+				var b Int8B
+				b.Pack(randomInt8(r, k*5), k, 5, 5, false)
+				GemmInt8(make([]int32, m*5), 5, a, k, &b, m, false)
+			}
+		}
+	})
+}

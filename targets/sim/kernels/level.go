@@ -10,7 +10,7 @@ const (
 	Portable Level = iota // pure Go; fused multiply-add in float64 arithmetic
 	Fused                 // pure Go; the compiler fuses x*y+z, as a test at start has shown
 	AVX2                  // amd64 with AVX2 and FMA
-	AVX512                // amd64 with AVX-512 F, BW, DQ and VL
+	AVX512                // amd64 with AVX-512 F, BW, DQ and VL, and BMI2
 )
 
 // String returns the level's name in lower case.

@@ -10,7 +10,7 @@ func detect() []Level {
 	x := &cpu.X86
 	if x.HasAVX2 && x.HasFMA {
 		ls = append(ls, AVX2)
-		if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL {
+		if x.HasBMI2 && x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL {
 			ls = append(ls, AVX512)
 		}
 	}

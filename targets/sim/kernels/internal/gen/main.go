@@ -25,6 +25,8 @@ type unit struct {
 var units = []unit{
 	{"tile", emitTiles},
 	{"int8", emitInt8},
+	{"vector", emitVectors},
+	{"math", emitMath},
 	{"probe", emitProbes},
 }
 
