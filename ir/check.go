@@ -17,6 +17,7 @@ type checker struct {
 type problem struct {
 	code, message   string
 	expected, found string
+	types           bool // it is the stated types that are wrong
 }
 
 // op checks operands, results and attributes, which are in normal form; stated is nil where the types are to be
@@ -72,7 +73,7 @@ func (c *checker) op(info *op.Info, attrs op.Attrs, args []*Value, regions []*Bl
 	}
 	for i := range types {
 		if !types[i].Equal(stated[i]) {
-			return &problem{code: CodeType, message: "the type of what " + info.Name + " gives", expected: typeList(types), found: typeList(stated)}
+			return &problem{code: CodeType, message: "the type of what " + info.Name + " gives", expected: typeList(types), found: typeList(stated), types: true}
 		}
 	}
 	return nil

@@ -27,6 +27,7 @@ const (
 //	param    = "%" name ":" type
 //	op       = [ "%" name { "," … } "=" ] ident [ "(" [ "%" name { "," … } ] ")" ] [ "{" attr { "," … } "}" ]
 //	           { "(" [ param { "," … } ] ")" "{" { op } "}" } [ ":" type { "," … } ] [ pos ]
+//	           (an op ends at the end of a line, or before a closing brace)
 //	attr     = ident "=" value
 //	type     = format "[" [ dim { "," dim } ] "]"
 //	pos      = "@" file [ ":" line [ ":" column [ ":" scope ] ] ]
@@ -93,6 +94,7 @@ type parser struct {
 	args    []*Value
 	argAt   []place
 	stated  []Type
+	typesAt place
 	attrBuf op.Attrs
 }
 
@@ -550,7 +552,7 @@ func (p *parser) op(b *Block) bool {
 			attrs = a
 		}
 	}
-	if p.peek() == '(' {
+	if p.next('(') {
 		return p.withRegions(b, info, at, attrs, args, results, good)
 	}
 	stated, pos, ok := p.tail()
@@ -611,7 +613,7 @@ func (p *parser) withRegions(b *Block, info *op.Info, at place, attrs op.Attrs, 
 		return p.poison(results)
 	}
 	before := p.list.Errors()
-	for p.peek() == '(' {
+	for p.next('(') {
 		r := o.NewRegion()
 		if !p.params(r, false) || !p.want('{') || !p.block(r) {
 			p.depth--
@@ -643,7 +645,9 @@ func (p *parser) withRegions(b *Block, info *op.Info, at place, attrs op.Attrs, 
 // tail reads the result types and the position.
 func (p *parser) tail() (stated []Type, pos Pos, ok bool) {
 	stated = p.stated[:0]
+	p.typesAt = place{}
 	if p.take(':') {
+		p.typesAt.from = int32(p.identAt())
 		for {
 			t, ok := p.typ()
 			if !ok {
@@ -656,8 +660,33 @@ func (p *parser) tail() (stated []Type, pos Pos, ok bool) {
 		}
 	}
 	p.stated = stated
-	pos, ok = p.pos()
-	return stated, pos, ok
+	p.typesAt.to = int32(p.at)
+	if pos, ok = p.pos(); !ok {
+		return nil, pos, false
+	}
+	return stated, pos, p.lineEnd()
+}
+
+// lineEnd reports what follows an op on its line; only a comment or a closing brace may.
+func (p *parser) lineEnd() bool {
+	for p.at < len(p.src) {
+		switch c := p.src[p.at]; c {
+		case '\n', '}':
+			return true
+		case ' ', '\t', '\r':
+			p.at++
+		case '/':
+			if p.at+1 < len(p.src) && p.src[p.at+1] == '/' {
+				return true
+			}
+			p.expected("the end of the line after an op")
+			return false
+		default:
+			p.expected("the end of the line after an op")
+			return false
+		}
+	}
+	return true
 }
 
 // fits holds an op against the op table and reports what does not fit.
@@ -673,13 +702,16 @@ func (p *parser) fits(info *op.Info, at place, attrs op.Attrs, args []*Value, re
 		return true
 	}
 	from, to := int(at.from), int(at.to)
+	if problem.types {
+		from, to = int(p.typesAt.from), int(p.typesAt.to)
+	}
 	p.error(problem.code, from, to, "%s", problem.message).Expect(problem.expected, problem.found)
 	return false
 }
 
 // pos reads a position if there is one.
 func (p *parser) pos() (pos Pos, ok bool) {
-	if p.peek() != '@' {
+	if !p.next('@') {
 		return pos, true
 	}
 	from := p.at
@@ -859,6 +891,9 @@ func (p *parser) attrs(info *op.Info) (out op.Attrs, ok, fatal bool) {
 			if !good {
 				p.skipValue()
 				ok = false
+				if p.at >= len(p.src) || p.src[p.at] == '\n' {
+					return nil, false, true
+				}
 			}
 			list = append(list, op.Attr{Name: spec.Name, Value: v})
 		}

@@ -45,12 +45,22 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-// take skips blanks and the given byte, if it is next.
+// take skips blanks and the given byte if it is next; else it moves nowhere.
 func (s *scanner) take(c byte) bool {
-	if s.at < len(s.src) && s.src[s.at] == c || s.peek() == c && s.at < len(s.src) {
+	if s.next(c) {
 		s.at++
 		return true
 	}
+	return false
+}
+
+// next skips blanks before the given byte if it is next; else it moves nowhere.
+func (s *scanner) next(c byte) bool {
+	at := s.at
+	if at < len(s.src) && s.src[at] == c || s.peek() == c {
+		return true
+	}
+	s.at = at
 	return false
 }
 

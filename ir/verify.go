@@ -259,50 +259,20 @@ func (v *verifier) block(b *Block, terminator *op.Info, depth int) {
 }
 
 func (v *verifier) op(o *Op, depth int) {
-	for i := range o.args {
-		u := &o.args[i]
-		x := u.val
-		if x == nil {
-			v.report(CodeBroken, o, "operand %d is missing", i+1)
-			return
-		}
-		if u.op != o || u.prev == nil && x.use != u || u.prev != nil && u.prev.next != u || u.next != nil && u.next.prev != u {
-			v.report(CodeBroken, o, "operand %d is not in its value's use list", i+1)
-			return
-		}
-		from := x.own
-		if x.def != nil {
-			from = x.def.block
-		}
-		if from != o.block || x.id >= v.m.nvalues || !v.isSet(x) {
-			v.dominance(o, x, from)
-			return
-		}
-	}
+	ok := v.operands(o) && v.attributes(o)
 	v.position(o, o.Pos)
-	if len(o.Attrs) > 0 || len(o.Info.Attrs) > 0 {
-		norm, err := o.Info.Normalise(o.Attrs)
-		switch {
-		case err != nil:
-			v.report(CodeAttr, o, "%s", err)
-			return
-		case len(norm) != len(o.Attrs) || len(norm) > 0 && &norm[0] != &o.Attrs[0]:
-			v.report(CodeAttr, o, "the attributes are not in the order of the op table, or state a default")
-		}
-	}
 	for _, r := range o.Regions {
 		if r.Parent != o || r.Func != v.f {
 			v.report(CodeBroken, o, "a region belongs to another op or function")
-			return
+			ok = false
+			break
 		}
 		before := v.list.Errors()
 		v.block(r, op.Yield, depth+1)
-		if v.list.Errors() > before {
-			v.results(o)
-			return
-		}
+		ok = ok && v.list.Errors() == before
 	}
-	if !v.results(o) {
+	// The results are set in any case, so that one mistake is not told again at every reader.
+	if !v.results(o) || !ok {
 		return
 	}
 	v.types = v.types[:0]
@@ -319,6 +289,45 @@ func (v *verifier) op(o *Op, depth int) {
 	if p := v.check.op(o.Info, o.Attrs, v.args, o.Regions, v.types, len(v.types)); p != nil {
 		v.report(p.code, o, "%s", p.message).Expect(p.expected, p.found)
 	}
+}
+
+func (v *verifier) operands(o *Op) bool {
+	for i := range o.args {
+		u := &o.args[i]
+		x := u.val
+		if x == nil {
+			v.report(CodeBroken, o, "operand %d is missing", i+1)
+			return false
+		}
+		if u.op != o || u.prev == nil && x.use != u || u.prev != nil && u.prev.next != u || u.next != nil && u.next.prev != u {
+			v.report(CodeBroken, o, "operand %d is not in its value's use list", i+1)
+			return false
+		}
+		from := x.own
+		if x.def != nil {
+			from = x.def.block
+		}
+		if from != o.block || x.id >= v.m.nvalues || !v.isSet(x) {
+			v.dominance(o, x, from)
+			return false
+		}
+	}
+	return true
+}
+
+func (v *verifier) attributes(o *Op) bool {
+	if len(o.Attrs) == 0 && len(o.Info.Attrs) == 0 {
+		return true
+	}
+	norm, err := o.Info.Normalise(o.Attrs)
+	switch {
+	case err != nil:
+		v.report(CodeAttr, o, "%s", err)
+		return false
+	case len(norm) != len(o.Attrs) || len(norm) > 0 && &norm[0] != &o.Attrs[0]:
+		v.report(CodeAttr, o, "the attributes are not in the order of the op table, or state a default")
+	}
+	return true
 }
 
 func (v *verifier) results(o *Op) bool {
