@@ -40,6 +40,7 @@ type instr struct {
 	jump     int
 	loop     int // number of the loop, for its counters
 	saturate bool
+	lazy     bool // a move that may be done later
 
 	// How it computes.
 	arity    int
@@ -80,6 +81,7 @@ type program struct {
 	loops  int
 	scalar int // the scalar unit's queue; len(plan.Queues) when the plan has none
 	queues int
+	lazy   []bool // by local: moves to it may be done later
 }
 
 // compiler compiles the kernels of a plan.
@@ -174,6 +176,11 @@ func (z *compiler) kernel(k *plan.Kernel) (*program, error) {
 	}
 	if len(open) > 0 {
 		return nil, z.fail(k, open[0], problem("a loop without end"))
+	}
+	prog.lazy = lazyLocals(k, prog.code)
+	for i := range prog.code {
+		in := &prog.code[i]
+		in.lazy = in.op == plan.Move && in.dst.local >= 0 && prog.lazy[in.dst.local]
 	}
 	return prog, nil
 }

@@ -20,8 +20,11 @@ type core struct {
 	stop   *atomic.Bool
 
 	// What runs.
+	dev    *Device
+	plan   *plan.Plan
 	prog   *program
 	params [][]byte
+	args   []binding
 	launch string
 	bound  func(param int) string // names the buffer of a parameter, for errors
 	id     int64
@@ -38,6 +41,12 @@ type core struct {
 	watched *guard.Launch
 	choose  Chooser
 	area    guard.Area
+
+	// What is done later: moves by local, and open sums.
+	lazyOn bool
+	lazy   [][]lazyTile
+	sums   []sum
+	packs  map[packKey]*pack // the device's, as far as this core has met them
 
 	// Queues that wait: what was issued to them since.
 	waiting int
@@ -57,13 +66,22 @@ type core struct {
 	pa, pb     []float32
 }
 
+// binding is the buffer of a parameter in a launch.
+type binding struct {
+	buf    []byte // the whole buffer
+	buffer int
+	off    int64 // where the parameter begins
+	stable bool  // nothing writes it during the launch
+	fixed  bool  // nothing ever writes it
+}
+
 // round is where a loop stands.
 type round struct{ at, left int64 }
 
 var errStopped = errors.New("stopped")
 
-func newCore(p *plan.Plan) *core {
-	c := &core{mems: make([][]byte, len(p.Memories))}
+func newCore(d *Device, p *plan.Plan) *core {
+	c := &core{dev: d, packs: map[packKey]*pack{}, mems: make([][]byte, len(p.Memories))}
 	for i := 1; i < len(p.Memories); i++ {
 		c.mems[i] = alloc(p.Memories[i].Size)
 	}
@@ -124,6 +142,14 @@ func (c *core) run(prog *program, id int64) error {
 		c.pending[q] = c.pending[q][:0]
 	}
 	c.waiting = 0
+	c.sums = c.sums[:0]
+	for len(c.lazy) < len(k.Locals) {
+		c.lazy = append(c.lazy, nil)
+	}
+	for i := range c.lazy {
+		c.lazy[i] = c.lazy[i][:0]
+	}
+	c.lazyOn = c.choose == nil
 	if c.guard != nil {
 		c.guard.Start(c.watched, id)
 	}
@@ -237,6 +263,14 @@ func (c *core) do(f *frame) error {
 			return err
 		}
 	}
+	if len(c.sums) > 0 {
+		for i, v := range [...]*view{&f.dst, &f.dst2, &f.a, &f.b, &f.c} {
+			// A product sees to its result itself: it may belong to an open sum.
+			if v.has() && (i > 0 || f.in.op != plan.Mma) {
+				c.settleSums(v)
+			}
+		}
+	}
 	return f.in.run(c, f)
 }
 
@@ -342,6 +376,9 @@ func (c *core) drain(q int) error {
 
 // settle checks that nothing is left when the core has issued all.
 func (c *core) settle() error {
+	for len(c.sums) > 0 {
+		c.closeSum(0)
+	}
 	if err := c.deadlock(nil); err != nil {
 		return err
 	}

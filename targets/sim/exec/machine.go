@@ -10,6 +10,7 @@ import (
 	"sort"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"apogee/ir/diag"
 	"apogee/ir/tensor"
@@ -29,6 +30,9 @@ type Options struct {
 	// MemoryLimit bounds the bytes that a machine takes for buffers and core memories beside mapped weights; 0 is 256 GiB. Memory that
 	// a run does not touch costs nothing on most systems.
 	MemoryLimit int64
+	// PackLimit bounds the bytes of weights that are kept packed for matrix products beside the weights themselves; 0 is 4 GiB,
+	// negative is none. Weights beyond it are packed anew each time.
+	PackLimit int64
 	// MaxInstructions bounds what a core does in one launch, for plans that nobody trusts; 0 is no limit.
 	MaxInstructions int64
 	// Guard watches for what silicon does not report: see package guard. It costs some microseconds a tile that is not dense, less else.
@@ -51,6 +55,8 @@ type Device struct {
 	states map[string]*state
 	cores  []*core
 	mems   []plan.Memory // of the cores
+	packs  packs
+	lefts  lefts
 }
 
 // weight is a weight buffer of one or more plans.
@@ -76,7 +82,11 @@ func NewDevice(c *chip.Chip, w Weights, opt Options) *Device {
 	if opt.MaxInstructions <= 0 {
 		opt.MaxInstructions = math.MaxInt64
 	}
-	return &Device{chip: c, weights: w, opt: opt, loaded: map[string]*weight{}, states: map[string]*state{}}
+	if opt.PackLimit == 0 {
+		opt.PackLimit = 4 << 30
+	}
+	return &Device{chip: c, weights: w, opt: opt, loaded: map[string]*weight{}, states: map[string]*state{},
+		packs: packs{all: map[packKey]*pack{}, limit: opt.PackLimit}, lefts: lefts{all: map[leftKey]*leftPack{}}}
 }
 
 // ResetStates sets all states to zero.
@@ -327,6 +337,11 @@ func (m *Machine) bind() error {
 			m.states[i] = s
 		case plan.Const:
 			m.bufs[i] = b.Data
+		case plan.Input, plan.Output:
+			// The caller's, and the caller's to be.
+			if b.Kind == plan.Output {
+				need += b.Size
+			}
 		default:
 			if b.Size > 0 {
 				spans = append(spans, slab{lo: b.Addr, hi: b.Addr + b.Size})
@@ -404,6 +419,11 @@ func (m *Machine) load(ctx context.Context) error {
 			m.bufs[i] = s.data
 		}
 	}
+	for i := range m.p.Buffers {
+		if b := &m.p.Buffers[i]; b.Kind == plan.Output {
+			m.bufs[i] = alloc(b.Size)
+		}
+	}
 	if m.ready {
 		return nil
 	}
@@ -413,7 +433,8 @@ func (m *Machine) load(ctx context.Context) error {
 	for i := range m.p.Buffers {
 		b := &m.p.Buffers[i]
 		switch b.Kind {
-		case plan.Weight, plan.State, plan.Const:
+		case plan.Temp, plan.Workspace:
+		default:
 			continue
 		}
 		if b.Size == 0 {
@@ -471,13 +492,20 @@ func (m *Machine) Run(ctx context.Context, inputs map[string]*tensor.Tensor) (ma
 		if b.Kind != plan.Output {
 			continue
 		}
-		t, err := tensor.FromBytes(b.Format, b.Shape, slices.Clone(m.bufs[i]))
+		t, err := tensor.FromBytes(b.Format, b.Shape, m.bufs[i])
 		if err != nil {
 			return nil, err
 		}
+		m.bufs[i] = nil
 		out[b.Name] = t
 	}
 	return out, nil
+}
+
+// shares says whether two buffers have bytes in common.
+func (m *Machine) shares(a, b int) bool {
+	x, y := &m.p.Buffers[a], &m.p.Buffers[b]
+	return a == b || x.Addr < y.Addr+y.Size && y.Addr < x.Addr+x.Size
 }
 
 // fill copies the inputs to their buffers.
@@ -498,11 +526,15 @@ func (m *Machine) fill(inputs map[string]*tensor.Tensor) error {
 		case t.Format != b.Format || !slices.Equal(t.Shape, b.Shape):
 			first = diag.Errorf(codeIn, diag.Range{}, "input %s does not fit the plan", b.Name).Expect(want, t.String())
 		default:
+			// No plan writes an input and nothing shares its memory, so the caller's bytes serve as they are.
 			data, err := t.Bytes()
 			if err != nil {
 				return err
 			}
-			copy(m.bufs[i], data)
+			if uintptr(unsafe.Pointer(unsafe.SliceData(data)))%8 != 0 {
+				data = append(alloc(b.Size)[:0], data...)
+			}
+			m.bufs[i] = data
 			continue
 		}
 		return first
@@ -526,7 +558,7 @@ func (d *Device) borrow(p *plan.Plan) error {
 		d.cores, d.mems = nil, slices.Clone(p.Memories)
 	}
 	for len(d.cores) < d.opt.Workers {
-		d.cores = append(d.cores, newCore(p))
+		d.cores = append(d.cores, newCore(d, p))
 	}
 	return nil
 }
@@ -539,6 +571,17 @@ func (m *Machine) step(ctx context.Context, stop *atomic.Bool, i int) error {
 	for j, a := range s.Args {
 		params[j] = m.bufs[a.Buffer][a.Offset:][:prog.kernel.Params[j].Size]
 	}
+	args := make([]binding, len(s.Args))
+	for j, a := range s.Args {
+		kind := m.p.Buffers[a.Buffer].Kind
+		args[j] = binding{m.bufs[a.Buffer], a.Buffer, a.Offset, true, kind == plan.Weight || kind == plan.Const}
+		for k, o := range s.Args {
+			if prog.kernel.Params[k].Write && m.shares(a.Buffer, o.Buffer) {
+				args[j].stable = false
+			}
+		}
+	}
+	m.d.lefts.reset()
 	var watched *guard.Launch
 	if m.guard != nil {
 		watched = m.guard.Launch(i)
@@ -558,7 +601,7 @@ func (m *Machine) step(ctx context.Context, stop *atomic.Bool, i int) error {
 			}
 		}()
 		c := m.d.cores[w]
-		c.stop, c.params, c.launch, c.grid, c.cores = stop, params, s.Name, s.Grid, m.numCores
+		c.stop, c.plan, c.params, c.args, c.launch, c.grid, c.cores = stop, m.p, params, args, s.Name, s.Grid, m.numCores
 		c.guard, c.watched = nil, watched
 		if watched != nil {
 			if c.watcher == nil {

@@ -2,6 +2,7 @@ package exec
 
 import (
 	"math"
+	"unsafe"
 
 	"apogee/ir/format"
 	"apogee/targets/chip"
@@ -50,117 +51,176 @@ func (in *instr) checkMma(rate *chip.MatrixRate) error {
 func runMma(c *core, f *frame) error {
 	in := f.in
 	m, n, k := f.dst.n[0], f.dst.n[1], f.a.n[1]
+	a, b := c.ref(&f.a), c.ref(&f.b)
+	if in.mma == mmaF32 && a.stable && b.stable {
+		c.chain(f, a, b, m, n, k)
+		return nil
+	}
+	if len(c.sums) > 0 {
+		c.settleSums(&f.dst)
+	}
 	switch in.mma {
 	case mmaF32:
-		c.product(f, m, n, k)
+		d, direct := c.accumulator(&f.dst, f.acc != 0)
+		c.product(d, a, b, m, n, k, f.acc != 0)
+		if !direct {
+			c.putBack(&f.dst, d)
+		}
 	case mmaInt:
-		c.productInt(f, m, n, k)
+		c.productInt(f, a, b, m, n, k)
 	case mmaLimited:
-		c.productLimited(f, m, n, k)
+		c.productLimited(f, a, b, m, n, k)
 	default:
-		c.productPlain(f, m, n, k)
+		c.productPlain(f, a, b, m, n, k)
 	}
 	return nil
 }
 
-// matrix is a tile as dense float32: element (i, j) is data[i*ld+j], or data[j*ld+i] when trans.
-type matrix struct {
-	data  []float32
-	ld    int
-	trans bool
+// ref finds where the elements of a matrix operand are.
+func (c *core) ref(v *view) operandRef {
+	o := v.o
+	if o.local >= 0 && c.lazyOn && c.prog.lazy[o.local] {
+		var from [maxRank]int64
+		if src, ok := c.whence(v, &from); ok {
+			return operandRef{src.buf, src.buffer, src.off, from[0], from[1], o.fmt, src.fixed, true}
+		}
+	}
+	if o.param >= 0 {
+		if a := &c.args[o.param]; a.stable && o.esize > 0 {
+			return operandRef{a.buf, a.buffer, a.off + v.off, o.stride[0], o.stride[1], o.fmt, a.fixed, true}
+		}
+	}
+	return operandRef{v.buf, -1, v.off, o.stride[0], o.stride[1], o.fmt, false, false}
 }
 
-// asMatrix sees a tile of two axes as float32, in place where it is that, else decoded into scratch. tf32 and hf32 are rounded to
-// nearest even: that is how their engines take f32 operands.
-func (c *core) asMatrix(v *view, scratch *[]float32) matrix {
-	o := v.o
-	r, q := v.n[0], v.n[1]
-	if o.fmt == format.F32 && v.off%4 == 0 {
-		s0, s1 := o.stride[0], o.stride[1]
-		switch {
-		case (s1 == 4 || q == 1) && s0%4 == 0 && (s0 >= 4*q || r == 1):
-			if x := f32s(v.buf, v.off, (v.hi-v.off)/4); x != nil {
-				return matrix{x, int(max(s0/4, q)), false}
-			}
-		case (s0 == 4 || r == 1) && s1%4 == 0 && s1 >= 4*r:
-			if x := f32s(v.buf, v.off, (v.hi-v.off)/4); x != nil {
-				return matrix{x, int(s1 / 4), true}
-			}
+// sum is a product whose steps are still coming in: tiles that follow each other along K, added to the same result, are multiplied as
+// one. The bits are the same, since each element sums with K ascending either way.
+type sum struct {
+	dst     view
+	a, b    operandRef
+	m, n, k int64
+	acc     bool
+}
+
+// maxSums is how many results are kept open at a time, for kernels that take turns between several.
+const maxSums = 4
+
+// chain adds a product to the open sums.
+func (c *core) chain(f *frame, a, b operandRef, m, n, k int64) {
+	for i := range c.sums {
+		s := &c.sums[i]
+		if s.dst.off != f.dst.off || s.dst.o.mem != f.dst.o.mem || s.dst.o.param != f.dst.o.param {
+			continue
 		}
+		if f.acc != 0 && s.m == m && s.n == n && s.dst.o.stride == f.dst.o.stride && s.a.follows(&a, s.k*s.a.s1) && s.b.follows(&b, s.k*s.b.s0) {
+			s.k += k
+			return
+		}
+		break
+	}
+	c.settleSums(&f.dst)
+	if len(c.sums) == maxSums {
+		c.closeSum(0)
+	}
+	s := sum{a: a, b: b, m: m, n: n, k: k, acc: f.acc != 0, dst: f.dst}
+	s.dst.dyn = *f.dst.n
+	c.sums = append(c.sums, s)
+}
+
+// follows says whether b is what comes d bytes after a in the same matrix.
+func (a *operandRef) follows(b *operandRef, d int64) bool {
+	return unsafe.SliceData(a.buf) == unsafe.SliceData(b.buf) && a.off+d == b.off && a.s0 == b.s0 && a.s1 == b.s1 && a.fmt == b.fmt
+}
+
+// settleSums multiplies what is open over the bytes of a tile.
+func (c *core) settleSums(v *view) {
+	for i := 0; i < len(c.sums); {
+		d := &c.sums[i].dst
+		if d.o.mem == v.o.mem && (d.o.mem > 0 || unsafe.SliceData(d.buf) == unsafe.SliceData(v.buf)) && d.lo < v.hi && v.lo < d.hi {
+			c.closeSum(i)
+		} else {
+			i++
+		}
+	}
+}
+
+// closeSum multiplies an open sum.
+func (c *core) closeSum(i int) {
+	s := &c.sums[i]
+	s.dst.n = &s.dst.dyn
+	d, direct := c.accumulator(&s.dst, s.acc)
+	c.product(d, s.a, s.b, s.m, s.n, s.k, s.acc)
+	if !direct {
+		c.putBack(&s.dst, d)
+	}
+	c.sums = append(c.sums[:i], c.sums[i+1:]...)
+}
+
+// matrix is row-major float32.
+type matrix struct {
+	data []float32
+	ld   int
+}
+
+// product sums in f32, one fused multiply-add a step.
+func (c *core) product(d matrix, a, b operandRef, m, n, k int64, acc bool) {
+	mi, ni, ki := int(m), int(n), int(k)
+	var pb []float32
+	whole, p := k, int64(0)
+	ok := false
+	if b.fixed {
+		pb, whole, p, ok = c.packed(b, k, n)
+	}
+	x, lda, trans := a.inPlace(m, k)
+	if !ok {
+		// A tile that lies row by row and is used once is not worth packing, unless many rows use it.
+		if y, ldb, tr := b.inPlace(k, n); y != nil && !tr && m <= 4*12 && x != nil {
+			kernels.GemmTile(d.data, d.ld, x, lda, trans, y, ldb, mi, ni, ki, acc)
+			return
+		}
+		c.pb = grow(c.pb, int64(kernels.PackedBLen(ki, ni)))
+		pb = c.pb
+		c.packB(pb, b, k, n)
+	}
+	if x != nil && !trans && m <= 12 {
+		kernels.GemmPartUnpackedA(d.data, d.ld, x, lda, pb, mi, ni, int(whole), int(p), ki, acc)
+		return
+	}
+	var pa []float32
+	if a.stable {
+		pa = c.packedLeft(a, m, k)
+	}
+	if pa == nil {
+		if x != nil && !trans {
+			kernels.GemmPartUnpackedA(d.data, d.ld, x, lda, pb, mi, ni, int(whole), int(p), ki, acc)
+			return
+		}
+		c.pa = grow(c.pa, m*k)
+		pa = c.pa
+		c.packA(pa, a, m, k)
+	}
+	kernels.GemmPart(d.data, d.ld, pa, pb, mi, ni, int(whole), int(p), ki, acc)
+}
+
+// dense32 decodes a matrix row by row.
+func (c *core) dense32(scratch *[]float32, a operandRef, r, q int64) []float32 {
+	if x, ld, trans := a.inPlace(r, q); x != nil && !trans && int64(ld) == q {
+		return x
 	}
 	*scratch = grow(*scratch, r*q)
 	out := *scratch
-	b := c.f32()
-	f := o.fmt
-	round := f == format.TF32 || f == format.HF32
-	plain := *o
-	if round {
-		plain.fmt = format.F32
-	}
-	// Decode along the axis that is dense in memory.
-	trans := o.esize != 0 && o.stride[0] == o.esize && o.stride[1] != o.esize && q > 1
-	rows, cols, rs, cs := r, q, o.stride[0], o.colStride()
-	if trans {
-		rows, cols, rs, cs = q, r, o.stride[1], o.stride[0]
-	}
-	for i := range rows {
-		for j := int64(0); j < cols; j += chunk {
-			w := min(chunk, cols-j)
-			at := v.off + i*rs
-			if o.esize != 0 {
-				at += j * cs
-			}
-			b.load(out[i*cols+j:][:w], &plain, v.buf, at, 0, cs, 1, w, j)
-		}
-	}
-	if round {
-		format.RoundF32(f, out)
-	}
-	return matrix{out, int(cols), trans}
-}
-
-// dense copies a matrix to row-major order when it is not.
-func (x matrix) dense(r, q int, scratch *[]float32) []float32 {
-	if !x.trans && x.ld == q {
-		return x.data
-	}
-	*scratch = grow(*scratch, int64(r*q))
-	out := *scratch
 	for i := range r {
-		if x.trans {
-			for j := range q {
-				out[i*q+j] = x.data[j*x.ld+i]
-			}
-		} else {
-			copy(out[i*q:][:q], x.data[i*x.ld:])
-		}
+		c.decodeRow(out[i*q:][:q], a.fmt, a.buf, a.off+i*a.s0, a.s1)
 	}
 	return out
 }
 
-// product sums in f32, one fused multiply-add a step.
-func (c *core) product(f *frame, m, n, k int64) {
-	a := c.asMatrix(&f.a, &c.ma)
-	b := c.asMatrix(&f.b, &c.mb)
-	acc := f.acc != 0
-	d, direct := c.accumulator(f, acc)
-	c.pa = grow(c.pa, int64(kernels.PackedALen(int(m), int(k))))
-	c.pb = grow(c.pb, int64(kernels.PackedBLen(int(k), int(n))))
-	kernels.PackA(c.pa, a.data, int(m), int(k), a.ld, a.trans)
-	kernels.PackB(c.pb, b.data, int(k), int(n), b.ld, b.trans)
-	kernels.Gemm(d.data, d.ld, c.pa, c.pb, int(m), int(n), int(k), acc)
-	if !direct {
-		c.putBack(f, d)
-	}
-}
-
 // accumulator sees the result tile as row-major float32, in place where it is that, else as a copy to be put back.
-func (c *core) accumulator(f *frame, load bool) (d matrix, direct bool) {
-	v := &f.dst
+func (c *core) accumulator(v *view, load bool) (d matrix, direct bool) {
 	o := v.o
 	if o.stride[1] == 4 && o.stride[0]%4 == 0 && o.stride[0] >= 4*v.n[1] {
 		if x := f32s(v.buf, v.off, (v.hi-v.off)/4); x != nil {
-			return matrix{x, int(o.stride[0] / 4), false}, true
+			return matrix{x, int(o.stride[0] / 4)}, true
 		}
 	}
 	r, q := v.n[0], v.n[1]
@@ -171,30 +231,27 @@ func (c *core) accumulator(f *frame, load bool) (d matrix, direct bool) {
 			loadRow(b, c.md[i*q:][:q], o, v.buf, v.off+i*o.stride[0])
 		}
 	}
-	return matrix{c.md, int(q), false}, false
+	return matrix{c.md, int(q)}, false
 }
 
-func (c *core) putBack(f *frame, d matrix) {
-	v := &f.dst
+func (c *core) putBack(v *view, d matrix) {
 	for i := range v.n[0] {
 		storeRow(c.f32(), v.o, v.buf, v.off+i*v.o.stride[0], d.data[i*v.n[1]:][:v.n[1]], v.o.fmt.DefaultMode())
 	}
 }
 
 // productInt sums integers, wrapping in 32 bits.
-func (c *core) productInt(f *frame, m, n, k int64) {
-	a, b, d := &f.a, &f.b, &f.dst
+func (c *core) productInt(f *frame, a, b operandRef, m, n, k int64) {
+	d := &f.dst
 	bank := c.i64()
 	c.rowInt = grow(c.rowInt, k+n*k+n)
 	x, w, sum := c.rowInt[:k], c.rowInt[k:][:n*k], c.rowInt[k+n*k:]
-	for p := range k {
-		loadRow(bank, w[p*n:][:n], b.o, b.buf, b.off+p*b.o.stride[0])
-	}
-	for i := range m {
-		loadRow(bank, x, a.o, a.buf, a.off+i*a.o.stride[0])
-		at := d.off + i*d.o.stride[0]
+	c.eachRow(&f.b, b, k, n, func(p int64, o *operand, buf []byte, at int64) { loadRow(bank, w[p*n:][:n], o, buf, at) })
+	c.eachRow(&f.a, a, m, k, func(i int64, o *operand, buf []byte, at int64) {
+		loadRow(bank, x, o, buf, at)
+		to := d.off + i*d.o.stride[0]
 		if f.acc != 0 {
-			loadRow(bank, sum, d.o, d.buf, at)
+			loadRow(bank, sum, d.o, d.buf, to)
 		} else {
 			clear(sum)
 		}
@@ -205,49 +262,56 @@ func (c *core) productInt(f *frame, m, n, k int64) {
 				}
 			}
 		}
-		storeRow(bank, d.o, d.buf, at, sum, format.Mode{})
+		storeRow(bank, d.o, d.buf, to, sum, format.Mode{})
+	})
+}
+
+// eachRow hands out the rows of a matrix operand: an operand to decode them with, and where they begin.
+func (c *core) eachRow(v *view, a operandRef, r, q int64, f func(i int64, o *operand, buf []byte, at int64)) {
+	o := *v.o
+	o.rank = 2
+	o.stride[0], o.stride[1] = a.s0, a.s1
+	if o.fmt == format.TF32 || o.fmt == format.HF32 {
+		o.fmt = format.F32
+	}
+	for i := range r {
+		f(i, &o, a.buf, a.off+i*a.s0)
 	}
 }
 
 // productPlain sums one fused multiply-add a step, each rounded to the accumulator's format.
-func (c *core) productPlain(f *frame, m, n, k int64) {
-	a, b, d := &f.a, &f.b, &f.dst
+func (c *core) productPlain(f *frame, a, b operandRef, m, n, k int64) {
+	d := &f.dst
 	bank := c.f64()
 	c.row64 = grow(c.row64, k+n*k+n)
 	x, w, sum := c.row64[:k], c.row64[k:][:n*k], c.row64[k+n*k:]
 	acc := d.o.fmt
-	load := func(row []float64, v *view, at int64) {
-		o := *v.o
-		if o.fmt == format.TF32 || o.fmt == format.HF32 {
-			o.fmt = format.F32
-		}
-		loadRow(bank, row, &o, v.buf, at)
+	load := func(row []float64, v *view, o *operand, buf []byte, at int64) {
+		loadRow(bank, row, o, buf, at)
 		if o.fmt != v.o.fmt {
 			format.RoundF64(v.o.fmt, row)
 		}
 	}
-	for p := range k {
-		load(w[p*n:][:n], b, b.off+p*b.o.stride[0])
-	}
-	for i := range m {
-		load(x, a, a.off+i*a.o.stride[0])
-		at := d.off + i*d.o.stride[0]
+	c.eachRow(&f.b, b, k, n, func(p int64, o *operand, buf []byte, at int64) { load(w[p*n:][:n], &f.b, o, buf, at) })
+	c.eachRow(&f.a, a, m, k, func(i int64, o *operand, buf []byte, at int64) {
+		load(x, &f.a, o, buf, at)
+		to := d.off + i*d.o.stride[0]
 		if f.acc != 0 {
-			loadRow(bank, sum, d.o, d.buf, at)
+			loadRow(bank, sum, d.o, d.buf, to)
 		} else {
 			clear(sum)
 		}
 		for p, v := range x {
 			for j, y := range w[int64(p)*n:][:n] {
 				if acc == format.F64 {
-					sum[j] = math.FMA(v, y, sum[j])
+					sum[j] = canonical64(math.FMA(v, y, sum[j]))
 				} else {
 					sum[j] = acc.Round(oddSum(v*y, sum[j]))
 				}
 			}
 		}
-		storeRow(bank, d.o, d.buf, at, sum, d.o.fmt.DefaultMode())
-	}
+		storeRow(bank, d.o, d.buf, to, sum, d.o.fmt.DefaultMode())
+	})
 }
 
 // oddSum is p+s rounded to odd, so that rounding it again to a narrower format rounds the exact sum.
@@ -271,10 +335,10 @@ func oddSum(p, s float64) float64 {
 
 // productLimited sums in groups along K: the exact products of a group and the accumulator are cut, toward zero, to the bits that the
 // accumulator keeps below the largest of them, added exactly, and the sum is cut again.
-func (c *core) productLimited(f *frame, m, n, k int64) {
-	a := c.asMatrix(&f.a, &c.ma).dense(int(m), int(k), &c.ta)
-	b := c.asMatrix(&f.b, &c.mb).dense(int(k), int(n), &c.tb)
-	d, direct := c.accumulator(f, f.acc != 0)
+func (c *core) productLimited(f *frame, x, y operandRef, m, n, k int64) {
+	a := c.dense32(&c.ta, x, m, k)
+	b := c.dense32(&c.tb, y, k, n)
+	d, direct := c.accumulator(&f.dst, f.acc != 0)
 	group := int64(max(f.in.accGroup, 1))
 	for i := range m {
 		row := d.data[i*int64(d.ld):][:n]
@@ -290,7 +354,7 @@ func (c *core) productLimited(f *frame, m, n, k int64) {
 		}
 	}
 	if !direct {
-		c.putBack(f, d)
+		c.putBack(&f.dst, d)
 	}
 }
 

@@ -10,6 +10,9 @@ import (
 // runMove copies a tile.
 func runMove(c *core, f *frame) error {
 	in := f.in
+	if in.lazy && c.lazyOn && c.moveLater(f) {
+		return nil
+	}
 	if in.dst.index == nil && in.a.index == nil {
 		return c.copyTile(f, &f.dst, &f.a, 0)
 	}
