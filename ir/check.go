@@ -2,6 +2,7 @@ package ir
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"apogee/ir/op"
@@ -29,7 +30,7 @@ func (c *checker) op(info *op.Info, attrs op.Attrs, args []*Value, regions []*Bl
 	if len(regions) != info.Regions {
 		return &problem{code: CodeArgs, message: "regions of " + info.Name, expected: fmt.Sprint(info.Regions), found: fmt.Sprint(len(regions))}
 	}
-	c.in.Args = c.in.Args[:0]
+	c.in.Args = slices.Grow(c.in.Args[:0], len(args))
 	for _, a := range args {
 		c.in.Args = append(c.in.Args, a.Type)
 	}

@@ -30,11 +30,7 @@ func appendLiteral(b []byte, t *tensor.Tensor) ([]byte, error) {
 		return appendNested(b, t, data, t.Shape, &at), nil
 	default:
 		b = append(b, `base64"`...)
-		if used := tailBits(t.Format, n); used != 0 && data[len(data)-1]>>used != 0 {
-			data = append([]byte(nil), data...)
-			data[len(data)-1] &= 1<<used - 1
-		}
-		b = base64.StdEncoding.AppendEncode(b, data)
+		b = base64.StdEncoding.AppendEncode(b, clearTail(t.Format, n, data))
 		return append(b, '"'), nil
 	}
 }
@@ -42,6 +38,15 @@ func appendLiteral(b []byte, t *tensor.Tensor) ([]byte, error) {
 // tailBits is how many bits of the last byte hold elements; 0 when all do.
 func tailBits(f format.Format, n int64) uint {
 	return uint(n % 8 * int64(f.Bits()) % 8)
+}
+
+// clearTail returns the last bytes of n elements with the bits beyond the last element zero, copied if need be.
+func clearTail(f format.Format, n int64, data []byte) []byte {
+	if used := tailBits(f, n); used != 0 && data[len(data)-1]>>used != 0 {
+		data = append([]byte(nil), data...)
+		data[len(data)-1] &= 1<<used - 1
+	}
+	return data
 }
 
 func appendBriefLiteral(b []byte, t *tensor.Tensor) []byte {

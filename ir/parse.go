@@ -88,11 +88,11 @@ type parser struct {
 	types    []typeSlot
 	attrSets []attrSlot
 	attrMem  slab[op.Attr]
+	dimTexts map[string]shape.Dim // what symbolic dimensions mean
 	check    checker
 
 	results []nameTok // scratch
 	args    []*Value
-	argAt   []place
 	stated  []Type
 	typesAt place
 	attrBuf op.Attrs
@@ -517,7 +517,7 @@ func (p *parser) op(b *Block) bool {
 	}
 
 	// Operands.
-	args, argAt := p.args[:0], p.argAt[:0]
+	args := p.args[:0]
 	good := true
 	if p.take('(') {
 		for !p.take(')') {
@@ -528,13 +528,12 @@ func (p *parser) op(b *Block) bool {
 			v := p.use(tok)
 			good = good && v.Type.Format != format.Invalid
 			args = append(args, v)
-			argAt = append(argAt, place{int32(tok.from), int32(tok.to)})
 			if p.peek() != ')' && !p.want(',') {
 				return p.poison(results)
 			}
 		}
 	}
-	p.args, p.argAt = args, argAt
+	p.args = args
 
 	// Attributes.
 	var attrs op.Attrs
@@ -839,7 +838,17 @@ loop:
 		n, _ := p.digits(math.MaxInt64)
 		return shape.Const(n), true
 	}
-	d, err := shape.ParseDim(p.sub(from, i))
+	text := p.sub(from, i)
+	if d, ok := p.dimTexts[text]; ok {
+		p.at = i
+		return d, true
+	}
+	// An expression takes some hundred bytes whatever its length, so their number is bounded by the text's.
+	if max := 4096 + len(p.src)/256; len(p.dimTexts) >= max {
+		p.error(CodeLimit, from, i, "the text has more than %d different symbolic dimensions", max)
+		return shape.Dim{}, false
+	}
+	d, err := shape.ParseDim(text)
 	if err == nil {
 		err = d.Err()
 	}
@@ -847,6 +856,10 @@ loop:
 		p.error(CodeSyntax, from, max(i, from+1), "%s", err)
 		return d, false
 	}
+	if p.dimTexts == nil {
+		p.dimTexts = map[string]shape.Dim{}
+	}
+	p.dimTexts[text] = d
 	p.at = i
 	return d, true
 }

@@ -1,6 +1,7 @@
 package ir
 
 import (
+	"encoding/base64"
 	"io"
 	"math"
 	"strconv"
@@ -337,12 +338,35 @@ func (p *printer) attr(v any) {
 			p.b = appendBriefLiteral(p.b, v)
 			return
 		}
-		var err error
-		if p.b, err = appendLiteral(p.b, v); err != nil && p.err == nil {
-			p.err = err
-		}
+		p.literal(v)
 	default:
 		p.str("?") // only in a broken module; the verifier names it
+	}
+}
+
+// literal prints a tensor. The bytes of a large one go out piece by piece.
+func (p *printer) literal(t *tensor.Tensor) {
+	err := error(nil)
+	if t.NumBytes() <= flushAt {
+		p.b, err = appendLiteral(p.b, t)
+	} else {
+		p.b = append(p.b, t.String()...)
+		p.str(` base64"`)
+		const piece = flushAt / 4 * 3 // of base64's groups of three bytes
+		for at := int64(0); at < t.NumBytes() && err == nil; at += piece {
+			var data []byte
+			if data, err = t.ReadRange(at, min(piece, t.NumBytes()-at)); err == nil {
+				if at+piece >= t.NumBytes() {
+					data = clearTail(t.Format, t.Numel(), data)
+				}
+				p.b = base64.StdEncoding.AppendEncode(p.b, data)
+				p.flush()
+			}
+		}
+		p.b = append(p.b, '"')
+	}
+	if err != nil && p.err == nil {
+		p.err = err
 	}
 }
 

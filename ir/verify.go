@@ -52,7 +52,8 @@ type verifier struct {
 	list   *diag.List
 	src    *diag.Source
 	places []place
-	names  *Names // of f, once there is something to say
+	names  *Names // made once there is something to say
+	named  *Func  // whose names they are
 
 	set   []uint64 // by value ID: the value is set above
 	check checker
@@ -68,7 +69,7 @@ func (v *verifier) module() {
 			v.report(CodeBroken, nil, "function %d is of another module, or has no body", i)
 			continue
 		}
-		v.f, v.names = f, nil
+		v.f = f
 		if f.Name == "" {
 			v.report(CodeStructure, nil, "function %d has no name", i)
 		}
@@ -114,7 +115,11 @@ func (v *verifier) report(code string, o *Op, format string, args ...any) *diag.
 
 func (v *verifier) namesOf() *Names {
 	if v.names == nil {
-		v.names = NewNames(v.f)
+		v.names = &Names{label: make([]int32, v.m.nvalues)}
+	}
+	if v.named != v.f {
+		v.names.add(v.f)
+		v.named = v.f
 	}
 	return v.names
 }
@@ -137,16 +142,7 @@ func (v *verifier) function() {
 		return
 	}
 	v.position(nil, f.Pos)
-	names := make(map[string]bool, len(f.Results))
-	for i, r := range f.Results {
-		switch {
-		case r == "":
-			v.report(CodeStructure, nil, "result %d has no name", i+1)
-		case names[r]:
-			v.report(CodeTwice, nil, "two results are called %s", r)
-		}
-		names[r] = true
-	}
+	v.resultNames()
 	if f.Entry {
 		v.entry()
 	}
@@ -167,6 +163,21 @@ func (v *verifier) function() {
 	}
 }
 
+func (v *verifier) resultNames() {
+	names := map[string]bool{}
+	for i, r := range v.f.Results {
+		switch {
+		case r == "":
+			v.report(CodeStructure, nil, "result %d has no name", i+1)
+			return
+		case names[r]:
+			v.report(CodeTwice, nil, "two results are called %s", r)
+			return
+		}
+		names[r] = true
+	}
+}
+
 // entry checks what users refer to by name.
 func (v *verifier) entry() {
 	seen := map[string]bool{}
@@ -174,8 +185,10 @@ func (v *verifier) entry() {
 		switch {
 		case p.Name == "":
 			v.report(CodeStructure, nil, "parameter %d of an entry has no name", i+1)
+			return
 		case seen[p.Name]:
 			v.report(CodeTwice, nil, "two parameters of an entry are called %s", p.Name)
+			return
 		}
 		seen[p.Name] = true
 	}
