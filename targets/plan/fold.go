@@ -72,6 +72,9 @@ func NewFolder(k *Kernel) *Folder {
 func (f *Folder) addLoop(loop, from, to int, counter Reg) {
 	sets, carried := assigned(f.k.Code, from, to)
 	l := &foldLoop{sets: sets}
+	if loop == Blocks { // every block starts with fresh registers
+		carried = nil
+	}
 	for _, r := range carried {
 		if f.relevant[r] && r != counter {
 			l.carried = append(l.carried, r)

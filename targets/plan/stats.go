@@ -52,7 +52,7 @@ func Count(k *Kernel, grid, cores int64) *Stats {
 	}
 	f := NewFolder(k)
 	regs := make([]int64, k.Regs)
-	single := len(f.Carried(Blocks)) > 0 || f.UsesCore()
+	single := f.UsesCore()
 	cores = max(cores, 1)
 	for b := int64(0); b < grid; {
 		k.StartRegs(regs, b, b%cores, cores)
