@@ -46,29 +46,33 @@ func Large(n int) *ir.Module {
 				s := at(line, 13).Declare(op.Weight, ir.A("name", p+name+".weight_scale_inv"),
 					[]ir.Type{ir.Tensor(format.F32, f.CeilDiv(128), d.CeilDiv(128))}).Result(0)
 				s.Name = name + "_scale"
-				return at(line, 13).Op(op.Dequantize, ir.A("block", []int64{128, 128}, "format", format.BF16), w, s)
+				q := at(line, 13).Op(op.Dequantize, ir.A("block", []int64{128, 128}, "format", format.BF16), w, s)
+				q.Name = name + "_bf16"
+				return q
+			}
+			named := func(name string, v *ir.Value) *ir.Value {
+				v.Name = name
+				return v
 			}
 			gate := weight("gate_proj", 141, inner, hidden)
 			up := weight("up_proj", 142, inner, hidden)
 			down := weight("down_proj", 143, hidden, inner)
-			g := at(145, 11).Einsum("nd,fd->nf", x, gate, format.BF16)
-			u := at(146, 11).Einsum("nd,fd->nf", x, up, format.BF16)
+			g := named("g", at(145, 11).Einsum("nd,fd->nf", x, gate, format.BF16))
+			u := named("u", at(146, 11).Einsum("nd,fd->nf", x, up, format.BF16))
 			gf := at(147, 7).Cast(g, format.F32)
 			sig := at(147, 12).Op(op.Sigmoid, nil, gf)
-			act := at(147, 12).Op(op.Mul, nil, gf, sig)
+			act := named("silu", at(147, 12).Op(op.Mul, nil, gf, sig))
 			uf := at(147, 27).Cast(u, format.F32)
-			h := at(147, 21).Op(op.Mul, nil, act, uf)
+			h := named("h", at(147, 21).Op(op.Mul, nil, act, uf))
 			hb := at(148, 7).Cast(h, format.BF16)
-			y := at(149, 11).Einsum("nf,df->nd", hb, down, format.BF16)
-			y.Name = "y"
+			y := named("y", at(149, 11).Einsum("nf,df->nd", hb, down, format.BF16))
 			yf := at(150, 9).Cast(y, format.F32)
-			w := at(151, 9).Op(op.Slice, ir.A("axis", -1, "start", shape.Const(int64(e)), "limit", shape.Const(int64(e+1))), gates)
+			w := named("gate_weight", at(151, 9).Op(op.Slice, ir.A("axis", -1, "start", shape.Const(int64(e)), "limit", shape.Const(int64(e+1))), gates))
 			again := at(152, 20).Scalar(format.F32, 0)
-			chosen := at(152, 15).Op(op.Gt, nil, w, again)
+			chosen := named("chosen", at(152, 15).Op(op.Gt, nil, w, again))
 			weighted := at(152, 29).Op(op.Mul, nil, yf, w)
 			part := at(152, 9).Op(op.Select, nil, chosen, weighted, zero)
-			sum = at(153, 9).Op(op.Add, nil, sum, part)
-			sum.Name = "sum"
+			sum = named("sum", at(153, 9).Op(op.Add, nil, sum, part))
 			count += 25
 		}
 	}
