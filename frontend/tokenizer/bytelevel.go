@@ -1,9 +1,6 @@
 package tokenizer
 
-import (
-	"strings"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // Byte-level vocabularies write each byte as one printable character (GPT-2's encoder.py, bytes_to_unicode): the
 // printable ones of Latin-1 stand for themselves, the others, in order, for U+0100 and on.
@@ -28,18 +25,45 @@ func init() {
 	}
 }
 
-// toByteLevel writes each byte of s as its character.
+// byteLevelLen is the length of s with each byte written as its character.
+func byteLevelLen(s string) int {
+	n := len(s)
+	for i := range len(s) {
+		if byteRune[s[i]] >= utf8.RuneSelf {
+			n++ // all of them take two bytes
+		}
+	}
+	return n
+}
+
+// appendByteLevel writes each byte of s as its character.
+func appendByteLevel(dst []byte, s string) []byte {
+	for i := range len(s) {
+		dst = utf8.AppendRune(dst, byteRune[s[i]])
+	}
+	return dst
+}
+
+// toByteLevel is appendByteLevel for one text.
 func toByteLevel(s string) string {
+	return string(appendByteLevel(make([]byte, 0, byteLevelLen(s)), s))
+}
+
+// toByteLevelAll is toByteLevel for many words, with one allocation.
+func toByteLevelAll(words []word) {
 	size := 0
-	for i := range len(s) {
-		size += utf8.RuneLen(byteRune[s[i]])
+	for _, w := range words {
+		size += byteLevelLen(w.text)
 	}
-	var b strings.Builder
-	b.Grow(size)
-	for i := range len(s) {
-		b.WriteRune(byteRune[s[i]])
+	buf := make([]byte, 0, size)
+	for _, w := range words {
+		buf = appendByteLevel(buf, w.text)
 	}
-	return b.String()
+	all := string(buf)
+	for i := range words {
+		n := byteLevelLen(words[i].text)
+		words[i].text, all = all[:n], all[n:]
+	}
 }
 
 // fromByteLevel appends the bytes that s stands for; when one of its characters stands for none, s itself.

@@ -17,6 +17,7 @@ type model interface {
 type scratch struct {
 	merger merger
 	ids    []int32
+	words  []word
 	seen   map[string][]int32
 }
 
@@ -25,6 +26,9 @@ const (
 	maxSeen     = 1 << 13
 	maxSeenWord = 64
 )
+
+// maxKeptWords bounds scratch.words between calls.
+const maxKeptWords = 1 << 15
 
 // wordLevel looks each word up.
 type wordLevel struct {

@@ -86,9 +86,7 @@ func byteLevelPre(addPrefixSpace, useRegex bool) (preTokenizer, error) {
 		} else {
 			out = append(out, in...)
 		}
-		for i := from; i < len(out); i++ {
-			out[i].text = toByteLevel(out[i].text)
-		}
+		toByteLevelAll(out[from:])
 		return out
 	}, nil
 }

@@ -137,10 +137,16 @@ func (t *Tokenizer) Encode(text string, addSpecial bool) ([]int32, error) {
 	if s == nil {
 		s = &scratch{seen: map[string][]int32{}}
 	}
-	defer t.pool.Put(s)
+	defer func() {
+		// Words point into the text: let go of it.
+		clear(s.words[:cap(s.words)])
+		if cap(s.words) > maxKeptWords {
+			s.words = nil
+		}
+		t.pool.Put(s)
+	}()
 	ids := make([]int32, 0, len(text)/4+8)
 	var err error
-	var words, cutWords []word
 	for _, outer := range t.plainTrie.split(nil, t.added, text, true) {
 		if outer.token >= 0 {
 			ids = append(ids, t.added[outer.token].ID)
@@ -159,13 +165,13 @@ func (t *Tokenizer) Encode(text string, addSpecial bool) ([]int32, error) {
 			if inner.text == "" {
 				continue
 			}
-			words = append(words[:0], word{inner.text, inner.first})
+			whole := []word{{inner.text, inner.first}}
 			if t.preTokenize != nil {
-				cutWords = t.preTokenize(cutWords[:0], words)
+				s.words = t.preTokenize(s.words[:0], whole)
 			} else {
-				cutWords = append(cutWords[:0], words...)
+				s.words = append(s.words[:0], whole...)
 			}
-			for _, w := range cutWords {
+			for _, w := range s.words {
 				if w.text == "" {
 					continue
 				}
