@@ -2,7 +2,9 @@ package ir
 
 import (
 	"hash/maphash"
+	"slices"
 	"strconv"
+	"unsafe"
 )
 
 // Names gives every value of a function the name it prints under: its own when it is the first of that
@@ -26,7 +28,7 @@ func NewNames(f *Func) *Names {
 
 // add names the values of one more function; those of another stay valid.
 func (n *Names) add(f *Func) {
-	n.table.reset()
+	n.table.reset(len(f.Body.Params) + f.Body.n)
 	n.unnamed = 0
 	n.block(f.Body)
 }
@@ -97,7 +99,8 @@ type nameTable struct {
 	slots []nameSlot
 	vals  []named
 	next  map[int32]int32 // by place in vals: the next number to try behind a name that came more than once
-	buf   []byte
+	buf   []byte          // scratch
+	text  []byte
 }
 
 type nameSlot struct {
@@ -112,11 +115,15 @@ type named struct {
 
 var nameSeed = maphash.MakeSeed()
 
-// reset empties the table for the next function; small tables stay small.
-func (t *nameTable) reset() {
-	t.vals = t.vals[:0]
+// reset empties the table for a function in which about so many names are expected; small tables stay small.
+func (t *nameTable) reset(expect int) {
+	t.vals = slices.Grow(t.vals[:0], expect)
 	t.next = nil
-	t.sized(64)
+	n := 64
+	for n < expect*3/2 {
+		n *= 2
+	}
+	t.sized(n)
 }
 
 func (t *nameTable) sized(n int) {
@@ -207,13 +214,14 @@ func (t *nameTable) unique(v *Value) int32 {
 	if t.next == nil {
 		t.next = map[int32]int32{}
 	}
-	var text []byte
+	text := t.text
 	for k := max(t.next[base], 1); ; k++ {
 		text = withSuffix(text[:0], v.Name, k)
 		h := maphash.Bytes(nameSeed, text)
-		if s := t.find(string(text), h); s.at == 0 {
+		if s := t.find(unsafe.String(&text[0], len(text)), h); s.at == 0 {
 			t.next[base] = k + 1
 			t.fill(s, h, named{v, k})
+			t.text = text
 			return k
 		}
 	}

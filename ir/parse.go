@@ -255,7 +255,7 @@ func (p *parser) function(seen map[string]bool) bool {
 	f := p.m.NewFunc(name)
 	f.Entry = entry
 	p.f = f
-	p.names.reset()
+	p.names.reset(0)
 	p.nums, p.odd, p.late = p.nums[:0], nil, nil
 	if !p.params(f.Body, true) {
 		return false

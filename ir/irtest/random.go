@@ -296,7 +296,11 @@ func (g *gen) need(t ir.Type, limit int64) val {
 	if g.o.Weights && limit == 0 && len(dims) > 0 && g.one(2) {
 		return g.weight(t)
 	}
-	data := RandomTensor(g.r, t.Format, dims, max(limit, 4))
+	top := limit
+	if top == 0 {
+		top = 4
+	}
+	data := RandomTensor(g.r, t.Format, dims, top)
 	v := g.b.Op(op.Constant, ir.A("value", data))
 	return g.add(v, 2, limit)
 }
