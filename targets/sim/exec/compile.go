@@ -10,6 +10,7 @@ import (
 	"apogee/targets/chip"
 	"apogee/targets/plan"
 	"apogee/targets/sim/guard"
+	"apogee/targets/sim/kernels"
 )
 
 var (
@@ -43,23 +44,28 @@ type instr struct {
 	lazy     bool // a move that may be done later
 
 	// How it computes.
-	arity    int
-	useImm   bool
-	cast     bool
-	odd      bool
-	flush    bool
-	class    class
-	mma      mmaKind
-	accBits  int
-	accGroup int
-	mode     format.Mode
-	pattern  uint64 // of imm
-	fn32     func(d, x, y, z []float32)
-	fn64     func(d, x, y, z []float64)
-	fnInt    func(d, x, y, z []int64)
-	fold32   func([]float32) float32
-	fold64   func([]float64) float64
-	foldInt  func([]int64) int64
+	arity      int
+	useImm     bool
+	cast       bool
+	odd        bool
+	flush      bool
+	class      class
+	mma        mmaKind
+	limited    kernels.Limited
+	int8       bool
+	mode       format.Mode
+	pattern    uint64 // of imm
+	fn32       func(d, x, y, z []float32)
+	unary      kernels.UnaryOp
+	binary     kernels.BinaryOp
+	comparison kernels.CompareOp
+	fn64       func(d, x, y, z []float64)
+	fnInt      func(d, x, y, z []int64)
+	fold32     func([]float32) float32
+	fold64     func([]float64) float64
+	foldInt    func([]int64) int64
+	fold       kernels.BinaryOp
+	direct     bool // f32 in and out
 }
 
 // frame is one execution of an instruction: its operands with the registers' values at issue.

@@ -9,6 +9,7 @@ import (
 	"apogee/ir/format"
 	"apogee/targets/plan"
 	"apogee/targets/sim/guard"
+	"apogee/targets/sim/kernels"
 )
 
 // core plays one core of the chip at a time: its memories, registers and queues, and scratch for computing.
@@ -47,6 +48,7 @@ type core struct {
 	lazy   [][]lazyTile
 	sums   []sum
 	packs  map[packKey]*pack // the device's, as far as this core has met them
+	packs8 map[packKey]*kernels.Int8B
 
 	// Queues that wait: what was issued to them since.
 	waiting int
@@ -64,6 +66,8 @@ type core struct {
 	ma, mb, md []float32
 	ta, tb     []float32
 	pa, pb     []float32
+	ints       []int8
+	int8B      kernels.Int8B
 }
 
 // binding is the buffer of a parameter in a launch.
@@ -81,7 +85,7 @@ type round struct{ at, left int64 }
 var errStopped = errors.New("stopped")
 
 func newCore(d *Device, p *plan.Plan) *core {
-	c := &core{dev: d, packs: map[packKey]*pack{}, mems: make([][]byte, len(p.Memories))}
+	c := &core{dev: d, packs: map[packKey]*pack{}, packs8: map[packKey]*kernels.Int8B{}, mems: make([][]byte, len(p.Memories))}
 	for i := 1; i < len(p.Memories); i++ {
 		c.mems[i] = alloc(p.Memories[i].Size)
 	}

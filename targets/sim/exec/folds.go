@@ -1,35 +1,51 @@
 package exec
 
 import (
-	"math"
-
 	"apogee/targets/plan"
+	"apogee/targets/sim/kernels"
 )
 
-// foldF32 is how a row of f32 is folded into one.
+// kernelFold names the reductions of f32 in package kernels; the largest magnitude is the largest of the magnitudes.
+var kernelFold = map[plan.Fn]kernels.BinaryOp{
+	plan.VAdd: kernels.Add, plan.VMul: kernels.Mul, plan.VMax: kernels.Max, plan.VMin: kernels.Min, plan.VAbsMax: kernels.Max,
+}
+
+// foldF32 is how a row of f32 is folded into one; nil when there is no such way. The row may be changed.
 func foldF32(fn plan.Fn) func([]float32) float32 {
-	fold := func(start float32, g func(a, b float32) float32) func([]float32) float32 {
-		return func(x []float32) float32 {
-			s := start
-			for _, v := range x {
-				s = g(s, v)
-			}
-			return canonical(s)
+	op, ok := kernelFold[fn]
+	if !ok {
+		return nil
+	}
+	return func(x []float32) float32 {
+		var d [1]float32
+		if fn == plan.VAbsMax {
+			kernels.Unary(kernels.Abs, x, x)
 		}
+		kernels.ReduceRows(op, d[:], x, len(x), 1, len(x))
+		return d[0]
 	}
-	switch fn {
-	case plan.VAdd:
-		return fold(0, func(a, b float32) float32 { return a + b })
-	case plan.VMul:
-		return fold(1, func(a, b float32) float32 { return a * b })
-	case plan.VMax:
-		return fold(float32(math.Inf(-1)), func(a, b float32) float32 { return max(a, b) })
-	case plan.VMin:
-		return fold(float32(math.Inf(1)), func(a, b float32) float32 { return min(a, b) })
-	case plan.VAbsMax:
-		return fold(0, func(a, b float32) float32 {
-			return max(a, math.Float32frombits(math.Float32bits(b)&^(1<<31)))
-		})
+}
+
+// reduce32 folds f32 rows that lie dense into f32: the usual case, without decoding. False when the tiles are something else.
+func (c *core) reduce32(f *frame) bool {
+	in := f.in
+	a, d := &f.a, &f.dst
+	if in.flush || f.acc != 0 || a.o.fmt != d.o.fmt || in.fn == plan.VAbsMax {
+		return false
 	}
-	return nil
+	cols := a.lastDim()
+	if cols > 1 && a.o.colStride() != 4 {
+		return false
+	}
+	aw, dw := a.walk(), d.walk()
+	for range a.rows() {
+		x, y := f32s(a.buf, aw.at, cols), f32s(d.buf, dw.at, 1)
+		if x == nil || y == nil {
+			return false
+		}
+		kernels.ReduceRows(in.fold, y, x, int(cols), 1, int(cols))
+		aw.next()
+		dw.next()
+	}
+	return true
 }

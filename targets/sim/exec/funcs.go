@@ -5,27 +5,40 @@ import (
 
 	"apogee/ir/format"
 	"apogee/targets/plan"
+	"apogee/targets/sim/kernels"
 )
 
-// The functions of elements, one loop each: f32 here in plain Go where package kernels has nothing faster, f64 and integers always.
+// The functions of elements on dense rows: f32 is package kernels' business; f64 and integers, which models hardly use, are plain loops.
 
-func un32(g func(float32) float32) func(d, x, _, _ []float32) {
-	return func(d, x, _, _ []float32) {
-		x = x[:len(d)]
-		for i, v := range x {
-			d[i] = g(v)
-		}
+// kernelUnary, kernelBinary and kernelCompare name the functions of f32 in package kernels.
+var (
+	kernelUnary = map[plan.Fn]kernels.UnaryOp{
+		plan.VNeg: kernels.Neg, plan.VAbs: kernels.Abs, plan.VSign: kernels.Sign, plan.VExp: kernels.Exp, plan.VLog: kernels.Log,
+		plan.VSqrt: kernels.Sqrt, plan.VRsqrt: kernels.Rsqrt, plan.VReciprocal: kernels.Reciprocal, plan.VSin: kernels.Sin,
+		plan.VCos: kernels.Cos, plan.VTanh: kernels.Tanh, plan.VSigmoid: kernels.Sigmoid, plan.VErf: kernels.Erf,
+		plan.VFloor: kernels.Floor, plan.VCeil: kernels.Ceil, plan.VRound: kernels.Round,
 	}
-}
+	kernelBinary = map[plan.Fn]kernels.BinaryOp{
+		plan.VAdd: kernels.Add, plan.VSub: kernels.Sub, plan.VMul: kernels.Mul, plan.VDiv: kernels.Div, plan.VRem: kernels.Rem,
+		plan.VPow: kernels.Pow, plan.VMax: kernels.Max, plan.VMin: kernels.Min,
+	}
+	kernelCompare = map[plan.Fn]kernels.CompareOp{
+		plan.VEq: kernels.Eq, plan.VNe: kernels.Ne, plan.VLt: kernels.Lt, plan.VLe: kernels.Le, plan.VGt: kernels.Gt, plan.VGe: kernels.Ge,
+	}
+)
 
-// via64 computes in float64 and rounds once.
-func via64(g func(float64) float64) func(d, x, _, _ []float32) {
-	return func(d, x, _, _ []float32) {
-		x = x[:len(d)]
-		for i, v := range x {
-			d[i] = canonical(float32(g(float64(v))))
-		}
+// laneF32 is a function of f32 on dense rows; nil when there is none.
+func laneF32(fn plan.Fn) func(d, x, y, z []float32) {
+	if op, ok := kernelUnary[fn]; ok {
+		return func(d, x, _, _ []float32) { kernels.Unary(op, d, x[:len(d)]) }
 	}
+	if op, ok := kernelBinary[fn]; ok {
+		return func(d, x, y, _ []float32) { kernels.Binary(op, d, x[:len(d)], y[:len(d)]) }
+	}
+	if fn == plan.VFma {
+		return func(d, x, y, z []float32) { kernels.FMA(d, x[:len(d)], y[:len(d)], z[:len(d)]) }
+	}
+	return nil
 }
 
 func canonical(v float32) float32 {
@@ -33,147 +46,6 @@ func canonical(v float32) float32 {
 		return math.Float32frombits(0x7fc00000)
 	}
 	return v
-}
-
-func cmp32(g func(a, b float32) bool) func(d, x, y, _ []float32) {
-	return func(d, x, y, _ []float32) {
-		x, y = x[:len(d)], y[:len(d)]
-		for i := range d {
-			if g(x[i], y[i]) {
-				d[i] = 1
-			} else {
-				d[i] = 0
-			}
-		}
-	}
-}
-
-func laneF32(fn plan.Fn) func(d, x, y, z []float32) {
-	switch fn {
-	case plan.VNeg:
-		return func(d, x, _, _ []float32) {
-			for i, v := range x[:len(d)] {
-				d[i] = math.Float32frombits(math.Float32bits(v) ^ 1<<31)
-			}
-		}
-	case plan.VAbs:
-		return func(d, x, _, _ []float32) {
-			for i, v := range x[:len(d)] {
-				d[i] = math.Float32frombits(math.Float32bits(v) &^ (1 << 31))
-			}
-		}
-	case plan.VSign:
-		return un32(func(v float32) float32 {
-			switch {
-			case v > 0:
-				return 1
-			case v < 0:
-				return -1
-			}
-			return canonical(v)
-		})
-	case plan.VExp:
-		return via64(math.Exp)
-	case plan.VLog:
-		return via64(math.Log)
-	case plan.VSqrt:
-		return via64(math.Sqrt)
-	case plan.VRsqrt:
-		return via64(func(x float64) float64 { return 1 / math.Sqrt(x) })
-	case plan.VReciprocal:
-		return un32(func(x float32) float32 { return canonical(1 / x) })
-	case plan.VSin:
-		return via64(math.Sin)
-	case plan.VCos:
-		return via64(math.Cos)
-	case plan.VTanh:
-		return via64(math.Tanh)
-	case plan.VSigmoid:
-		return via64(func(x float64) float64 { return 1 / (1 + math.Exp(-x)) })
-	case plan.VErf:
-		return via64(math.Erf)
-	case plan.VFloor:
-		return via64(math.Floor)
-	case plan.VCeil:
-		return via64(math.Ceil)
-	case plan.VRound:
-		return via64(math.RoundToEven)
-	case plan.VAdd:
-		return func(d, x, y, _ []float32) {
-			x, y = x[:len(d)], y[:len(d)]
-			for i := range d {
-				d[i] = canonical(x[i] + y[i])
-			}
-		}
-	case plan.VSub:
-		return func(d, x, y, _ []float32) {
-			x, y = x[:len(d)], y[:len(d)]
-			for i := range d {
-				d[i] = canonical(x[i] - y[i])
-			}
-		}
-	case plan.VMul:
-		return func(d, x, y, _ []float32) {
-			x, y = x[:len(d)], y[:len(d)]
-			for i := range d {
-				d[i] = canonical(x[i] * y[i])
-			}
-		}
-	case plan.VDiv:
-		return func(d, x, y, _ []float32) {
-			x, y = x[:len(d)], y[:len(d)]
-			for i := range d {
-				d[i] = canonical(x[i] / y[i])
-			}
-		}
-	case plan.VRem:
-		return bin64(math.Mod)
-	case plan.VPow:
-		return bin64(math.Pow)
-	case plan.VMax:
-		return func(d, x, y, _ []float32) {
-			x, y = x[:len(d)], y[:len(d)]
-			for i := range d {
-				d[i] = canonical(max(x[i], y[i]))
-			}
-		}
-	case plan.VMin:
-		return func(d, x, y, _ []float32) {
-			x, y = x[:len(d)], y[:len(d)]
-			for i := range d {
-				d[i] = canonical(min(x[i], y[i]))
-			}
-		}
-	case plan.VEq:
-		return cmp32(func(a, b float32) bool { return a == b })
-	case plan.VNe:
-		return cmp32(func(a, b float32) bool { return a != b })
-	case plan.VLt:
-		return cmp32(func(a, b float32) bool { return a < b })
-	case plan.VLe:
-		return cmp32(func(a, b float32) bool { return a <= b })
-	case plan.VGt:
-		return cmp32(func(a, b float32) bool { return a > b })
-	case plan.VGe:
-		return cmp32(func(a, b float32) bool { return a >= b })
-	case plan.VFma:
-		return func(d, x, y, z []float32) {
-			x, y, z = x[:len(d)], y[:len(d)], z[:len(d)]
-			for i := range d {
-				d[i] = format.FMA32(x[i], y[i], z[i])
-			}
-		}
-	}
-	return nil
-}
-
-func bin64(g func(a, b float64) float64) func(d, x, y, _ []float32) {
-	return func(d, x, y, _ []float32) {
-		x, y = x[:len(d)], y[:len(d)]
-		for i := range d {
-			d[i] = canonical(float32(g(float64(x[i]), float64(y[i]))))
-		}
-	}
 }
 
 func canonical64(v float64) float64 {

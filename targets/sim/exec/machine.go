@@ -17,6 +17,7 @@ import (
 	"apogee/targets/chip"
 	"apogee/targets/plan"
 	"apogee/targets/sim/guard"
+	"apogee/targets/sim/kernels"
 	"apogee/targets/sim/load"
 )
 
@@ -86,7 +87,7 @@ func NewDevice(c *chip.Chip, w Weights, opt Options) *Device {
 		opt.PackLimit = 4 << 30
 	}
 	return &Device{chip: c, weights: w, opt: opt, loaded: map[string]*weight{}, states: map[string]*state{},
-		packs: packs{all: map[packKey]*pack{}, limit: opt.PackLimit}, lefts: lefts{all: map[leftKey]*leftPack{}}}
+		packs: packs{all: map[packKey]*pack{}, ints: map[packKey]*kernels.Int8B{}, limit: opt.PackLimit}, lefts: lefts{all: map[leftKey]*leftPack{}}}
 }
 
 // ResetStates sets all states to zero.

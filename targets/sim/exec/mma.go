@@ -30,16 +30,19 @@ func (in *instr) checkMma(rate *chip.MatrixRate) error {
 	if rate == nil {
 		return problem("the chip does not multiply %s by %s into %s", a.fmt, b.fmt, d.fmt)
 	}
-	in.accBits, in.accGroup = rate.AccBits, rate.AccGroup
 	switch {
 	case !a.fmt.IsFloat() && !b.fmt.IsFloat() && d.fmt == format.I32 && a.fmt.Bits() <= 16 && b.fmt.Bits() <= 16:
 		in.mma = mmaInt
+		in.int8 = in.isInt8()
 	case !a.fmt.IsFloat() || !b.fmt.IsFloat() || !d.fmt.IsFloat():
 		return problem("no product of %s by %s into %s is known", a.fmt, b.fmt, d.fmt)
-	case rate.AccBits > 0 && d.fmt == format.F32:
+	case rate.AccBits >= 24 && d.fmt == format.F32 && a.fmt != format.F64 && b.fmt != format.F64:
+		in.mma = mmaF32
+	case rate.AccBits > 1 && d.fmt == format.F32 && rate.AccGroup <= 1<<16:
 		in.mma = mmaLimited
+		in.limited = limitedBy(rate.AccBits, rate.AccGroup, a.fmt, b.fmt)
 	case rate.AccBits > 0:
-		return problem("an accumulator of %d bits is known in f32 only, found %s", rate.AccBits, d.fmt)
+		return problem("no accumulator of %d bits in %s is known", rate.AccBits, d.fmt)
 	case d.fmt == format.F32 && a.fmt != format.F64 && b.fmt != format.F64:
 		in.mma = mmaF32
 	default:
@@ -52,7 +55,7 @@ func runMma(c *core, f *frame) error {
 	in := f.in
 	m, n, k := f.dst.n[0], f.dst.n[1], f.a.n[1]
 	a, b := c.ref(&f.a), c.ref(&f.b)
-	if in.mma == mmaF32 && a.stable && b.stable {
+	if (in.mma == mmaF32 || in.int8) && a.stable && b.stable {
 		c.chain(f, a, b, m, n, k)
 		return nil
 	}
@@ -67,11 +70,13 @@ func runMma(c *core, f *frame) error {
 			c.putBack(&f.dst, d)
 		}
 	case mmaInt:
-		c.productInt(f, a, b, m, n, k)
+		if !in.int8 || !c.productInt8(&f.dst, a, b, m, n, k, f.acc != 0) {
+			c.productInt(&f.dst, a, b, m, n, k, f.acc != 0)
+		}
 	case mmaLimited:
 		c.productLimited(f, a, b, m, n, k)
 	default:
-		c.productPlain(f, a, b, m, n, k)
+		c.productPlain(&f.dst, a, b, m, n, k, f.acc != 0)
 	}
 	return nil
 }
@@ -148,10 +153,16 @@ func (c *core) settleSums(v *view) {
 func (c *core) closeSum(i int) {
 	s := &c.sums[i]
 	s.dst.n = &s.dst.dyn
-	d, direct := c.accumulator(&s.dst, s.acc)
-	c.product(d, s.a, s.b, s.m, s.n, s.k, s.acc)
-	if !direct {
-		c.putBack(&s.dst, d)
+	if !s.a.fmt.IsFloat() {
+		if !c.productInt8(&s.dst, s.a, s.b, s.m, s.n, s.k, s.acc) {
+			c.productInt(&s.dst, s.a, s.b, s.m, s.n, s.k, s.acc)
+		}
+	} else {
+		d, direct := c.accumulator(&s.dst, s.acc)
+		c.product(d, s.a, s.b, s.m, s.n, s.k, s.acc)
+		if !direct {
+			c.putBack(&s.dst, d)
+		}
 	}
 	c.sums = append(c.sums[:i], c.sums[i+1:]...)
 }
@@ -241,16 +252,18 @@ func (c *core) putBack(v *view, d matrix) {
 }
 
 // productInt sums integers, wrapping in 32 bits.
-func (c *core) productInt(f *frame, a, b operandRef, m, n, k int64) {
-	d := &f.dst
+func (c *core) productInt(d *view, a, b operandRef, m, n, k int64, acc bool) {
 	bank := c.i64()
 	c.rowInt = grow(c.rowInt, k+n*k+n)
 	x, w, sum := c.rowInt[:k], c.rowInt[k:][:n*k], c.rowInt[k+n*k:]
-	c.eachRow(&f.b, b, k, n, func(p int64, o *operand, buf []byte, at int64) { loadRow(bank, w[p*n:][:n], o, buf, at) })
-	c.eachRow(&f.a, a, m, k, func(i int64, o *operand, buf []byte, at int64) {
-		loadRow(bank, x, o, buf, at)
+	ao, bo := a.operand(), b.operand()
+	for p := range k {
+		loadRow(bank, w[p*n:][:n], &bo, b.buf, b.off+p*b.s0)
+	}
+	for i := range m {
+		loadRow(bank, x, &ao, a.buf, a.off+i*a.s0)
 		to := d.off + i*d.o.stride[0]
-		if f.acc != 0 {
+		if acc {
 			loadRow(bank, sum, d.o, d.buf, to)
 		} else {
 			clear(sum)
@@ -263,40 +276,42 @@ func (c *core) productInt(f *frame, a, b operandRef, m, n, k int64) {
 			}
 		}
 		storeRow(bank, d.o, d.buf, to, sum, format.Mode{})
-	})
+	}
 }
 
-// eachRow hands out the rows of a matrix operand: an operand to decode them with, and where they begin.
-func (c *core) eachRow(v *view, a operandRef, r, q int64, f func(i int64, o *operand, buf []byte, at int64)) {
-	o := *v.o
-	o.rank = 2
+// operand describes the rows of a matrix to decode them.
+func (a *operandRef) operand() operand {
+	o := operand{fmt: a.fmt, bits: int64(a.fmt.Bits()), rank: 2}
+	if o.bits >= 8 {
+		o.esize = o.bits / 8
+	}
 	o.stride[0], o.stride[1] = a.s0, a.s1
-	if o.fmt == format.TF32 || o.fmt == format.HF32 {
+	if a.fmt == format.TF32 || a.fmt == format.HF32 {
 		o.fmt = format.F32
 	}
-	for i := range r {
-		f(i, &o, a.buf, a.off+i*a.s0)
-	}
+	return o
 }
 
 // productPlain sums one fused multiply-add a step, each rounded to the accumulator's format.
-func (c *core) productPlain(f *frame, a, b operandRef, m, n, k int64) {
-	d := &f.dst
+func (c *core) productPlain(d *view, a, b operandRef, m, n, k int64, keep bool) {
 	bank := c.f64()
 	c.row64 = grow(c.row64, k+n*k+n)
 	x, w, sum := c.row64[:k], c.row64[k:][:n*k], c.row64[k+n*k:]
 	acc := d.o.fmt
-	load := func(row []float64, v *view, o *operand, buf []byte, at int64) {
-		loadRow(bank, row, o, buf, at)
-		if o.fmt != v.o.fmt {
-			format.RoundF64(v.o.fmt, row)
+	load := func(row []float64, a *operandRef, at int64) {
+		o := a.operand()
+		loadRow(bank, row, &o, a.buf, at)
+		if o.fmt != a.fmt {
+			format.RoundF64(a.fmt, row)
 		}
 	}
-	c.eachRow(&f.b, b, k, n, func(p int64, o *operand, buf []byte, at int64) { load(w[p*n:][:n], &f.b, o, buf, at) })
-	c.eachRow(&f.a, a, m, k, func(i int64, o *operand, buf []byte, at int64) {
-		load(x, &f.a, o, buf, at)
+	for p := range k {
+		load(w[p*n:][:n], &b, b.off+p*b.s0)
+	}
+	for i := range m {
+		load(x, &a, a.off+i*a.s0)
 		to := d.off + i*d.o.stride[0]
-		if f.acc != 0 {
+		if keep {
 			loadRow(bank, sum, d.o, d.buf, to)
 		} else {
 			clear(sum)
@@ -311,7 +326,7 @@ func (c *core) productPlain(f *frame, a, b operandRef, m, n, k int64) {
 			}
 		}
 		storeRow(bank, d.o, d.buf, to, sum, d.o.fmt.DefaultMode())
-	})
+	}
 }
 
 // oddSum is p+s rounded to odd, so that rounding it again to a narrower format rounds the exact sum.
@@ -333,56 +348,23 @@ func oddSum(p, s float64) float64 {
 	return sum
 }
 
-// productLimited sums in groups along K: the exact products of a group and the accumulator are cut, toward zero, to the bits that the
-// accumulator keeps below the largest of them, added exactly, and the sum is cut again.
+// productLimited sums as units do that add the products of a group in fixed point and keep few bits; see [kernels.Limited]. The chip
+// states how many significant bits the accumulator keeps; terms are aligned to as many and cut toward zero.
 func (c *core) productLimited(f *frame, x, y operandRef, m, n, k int64) {
 	a := c.dense32(&c.ta, x, m, k)
 	b := c.dense32(&c.tb, y, k, n)
 	d, direct := c.accumulator(&f.dst, f.acc != 0)
-	group := int64(max(f.in.accGroup, 1))
-	for i := range m {
-		row := d.data[i*int64(d.ld):][:n]
-		if f.acc == 0 {
-			clear(row)
-		}
-		for j := range n {
-			s := float64(row[j])
-			for p := int64(0); p < k; p += group {
-				s = limitedSum(s, a[i*k+p:i*k+min(p+group, k)], b[p*n+j:], n, f.in.accBits)
-			}
-			row[j] = canonical(float32(s))
-		}
-	}
+	kernels.GemmLimited(d.data, d.ld, a, int(k), b, int(n), int(m), int(n), int(k), f.acc != 0, f.in.limited)
 	if !direct {
 		c.putBack(&f.dst, d)
 	}
 }
 
-func limitedSum(s float64, x, y []float32, ld int64, keep int) float64 {
-	top := math.Inf(-1)
-	whole := s
-	for p, v := range x {
-		q := float64(v) * float64(y[int64(p)*ld])
-		whole += q
-		top = math.Max(top, math.Abs(q))
+// limitedBy describes the accumulator of a rate.
+func limitedBy(bits, group int, a, b format.Format) kernels.Limited {
+	exp := func(f format.Format) int {
+		_, e := math.Frexp(f.Info().MinNormal)
+		return max(e-1, -126)
 	}
-	top = math.Max(top, math.Abs(s))
-	if top-top != 0 || top != top {
-		return whole
-	}
-	if top == 0 {
-		return 0
-	}
-	_, e := math.Frexp(top)
-	unit := math.Ldexp(1, e-keep)
-	sum := math.Trunc(s/unit) * unit
-	for p, v := range x {
-		sum += math.Trunc(float64(v)*float64(y[int64(p)*ld])/unit) * unit
-	}
-	if sum == 0 {
-		return 0
-	}
-	_, e = math.Frexp(sum)
-	unit = math.Ldexp(1, e-keep)
-	return math.Trunc(sum/unit) * unit
+	return kernels.Limited{Group: max(group, 1), FracBits: bits - 1, AccBits: bits - 1, MinExpA: exp(a), MinExpB: exp(b)}
 }

@@ -45,6 +45,7 @@ type pack struct {
 type packs struct {
 	mu    sync.Mutex
 	all   map[packKey]*pack
+	ints  map[packKey]*kernels.Int8B
 	bytes int64
 	limit int64
 }
@@ -171,6 +172,10 @@ func (c *core) decodeRow(out []float32, f format.Format, buf []byte, at, stride 
 	b := c.f32()
 	for k := 0; k < len(out); k += chunk {
 		part := out[k:min(k+chunk, len(out))]
+		if o.esize == 0 {
+			b.decodeBits(part, &o, buf, at, int64(k))
+			continue
+		}
 		b.load(part, &o, buf, at+int64(k)*stride, 0, stride, 1, int64(len(part)), 0)
 	}
 	if plain != f {

@@ -49,6 +49,9 @@ func storeRow[T lane](b *bank[T], o *operand, buf []byte, at int64, src []T, m f
 func runReduce(c *core, f *frame) error {
 	switch f.in.class {
 	case inF32:
+		if f.in.direct && c.reduce32(f) {
+			return nil
+		}
 		reduceRows(c.f32(), &c.row32, f, f.in.fold32)
 	case inF64:
 		reduceRows(c.f64(), &c.row64, f, f.in.fold64)
@@ -68,7 +71,7 @@ func reduceRows[T lane](b *bank[T], scratch *[]T, f *frame, fold func(row []T) T
 	var two [2]T
 	for range rows {
 		x := direct[T](f.a.o, f.a.buf, a.at, 0, f.a.o.colStride(), 1, cols)
-		if x == nil || in.flush {
+		if x == nil || in.flush || in.fn == plan.VAbsMax {
 			x = row
 			loadRow(b, x, f.a.o, f.a.buf, a.at)
 			if in.flush {
@@ -107,6 +110,8 @@ func (in *instr) checkReduce(flush bool) error {
 	switch in.class {
 	case inF32:
 		in.fold32 = foldF32(in.fn)
+		in.fold = kernelFold[in.fn]
+		in.direct = f == format.F32
 	case inF64:
 		in.fold64 = foldF64(in.fn)
 	default:

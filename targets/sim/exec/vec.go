@@ -4,6 +4,7 @@ import (
 	"apogee/ir/format"
 	"apogee/targets/plan"
 	"apogee/targets/sim/guard"
+	"apogee/targets/sim/kernels"
 )
 
 // class is the type that an elementwise instruction computes in.
@@ -202,7 +203,11 @@ func runVec(c *core, f *frame) error {
 	}
 	switch in.class {
 	case inF32:
-		runLane(c, f, c.f32(), 0, &f.dst, srcs, in.fn32)
+		if isCompare(in.fn) {
+			c.compare32(f)
+		} else if in.flush || !c.rows32(f) {
+			runLane(c, f, c.f32(), 0, &f.dst, srcs, in.fn32)
+		}
 	case inF64:
 		runLane(c, f, c.f64(), 0, &f.dst, srcs, in.fn64)
 	default:
@@ -342,16 +347,8 @@ func dense(dst, src []byte, at, stride, n, size int64) {
 
 func choose(out, mask, x, y []byte, size int64) {
 	n := int64(len(mask))
-	switch size {
-	case 4:
-		o, a, b := i32s(out, 0, n), i32s(x, 0, n), i32s(y, 0, n)
-		for i, m := range mask {
-			v := b[i]
-			if m != 0 {
-				v = a[i]
-			}
-			o[i] = v
-		}
+	if size == 4 {
+		kernels.Select(f32s(out, 0, n), mask, f32s(x, 0, n), f32s(y, 0, n))
 		return
 	}
 	for i, m := range mask {
@@ -443,7 +440,8 @@ func (in *instr) checkVec(flush bool) error {
 		in.mode.FlushSubnormals = true
 	}
 	in.fn32, in.fn64, in.fnInt = laneF32(fn), laneF64(fn), laneInt(fn, in.class, f)
-	if in.class == inF32 && in.fn32 == nil || in.class == inF64 && in.fn64 == nil || in.class >= inI64 && in.fnInt == nil {
+	in.unary, in.binary, in.comparison = kernelUnary[fn], kernelBinary[fn], kernelCompare[fn]
+	if in.class == inF32 && in.fn32 == nil && !isCompare(fn) || in.class == inF64 && in.fn64 == nil || in.class >= inI64 && in.fnInt == nil {
 		return problem("%s does not take %s", guard.FnName(fn), f)
 	}
 	return nil
