@@ -148,3 +148,11 @@ func (e *RunawayError) Error() string {
 	}
 	return s + ": switch one of them off and report it"
 }
+
+// Note counts a firing that is not optional.
+func (c *Control) Note(r *Rule) {
+	if c.counts == nil {
+		c.counts = map[string]int64{}
+	}
+	c.counts[r.Name]++
+}

@@ -1,0 +1,134 @@
+package passes_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"path/filepath"
+	"testing"
+
+	"apogee/codegen"
+	"apogee/frontend/hf"
+	"apogee/frontend/mg"
+	"apogee/ir"
+	"apogee/ir/eval"
+	"apogee/ir/format"
+	"apogee/ir/irtest"
+	"apogee/ir/tensor"
+	tnpy "apogee/ir/tensor/npy"
+	"apogee/passes"
+	"apogee/targets/chip"
+	"apogee/targets/chips"
+)
+
+var checkpoints = []string{"ds-tiny-fp32", "ds-tiny-bf16", "ds-tiny-fp8", "llama-tiny", "qwen2-tiny"}
+
+func open(t testing.TB, elem ...string) *hf.Checkpoint {
+	t.Helper()
+	c, err := hf.Open(irtest.Corpus(t, elem...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func loadChip(t testing.TB, name string) *chip.Chip {
+	t.Helper()
+	c, err := chip.Load(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func npy(t testing.TB, elem ...string) *tensor.Tensor {
+	t.Helper()
+	x, err := tnpy.ReadFile(filepath.Join(elem...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// far is the largest difference of two results, relative to 1 or the wanted value if that is larger.
+func far(t testing.TB, got, want *tensor.Tensor) float64 {
+	t.Helper()
+	if got == nil || want == nil || got.Format != want.Format || fmt.Sprint(got.Shape) != fmt.Sprint(want.Shape) {
+		t.Fatalf("%v instead of %v", got, want)
+	}
+	g, err1 := got.F64s()
+	w, err2 := want.F64s()
+	if err1 != nil || err2 != nil {
+		t.Fatal(err1, err2)
+	}
+	worst := 0.0
+	for i := range g {
+		if d := math.Abs(g[i]-w[i]) / math.Max(1, math.Abs(w[i])); d > worst || math.IsNaN(d) {
+			worst = d
+		}
+	}
+	return worst
+}
+
+// TestModelsKeepTheirMeaning runs every checkpoint on the oracle before and after all passes: a prefill, then a decode step on the state that it left.
+func TestModelsKeepTheirMeaning(t *testing.T) {
+	for _, name := range checkpoints {
+		t.Run(name, func(t *testing.T) {
+			c := open(t, "checkpoints", name)
+			tokens := npy(t, irtest.Corpus(t, "checkpoints", name, "reference", "len7.tokens.npy"))
+			next, _ := tensor.FromI64(format.I32, []int64{1, 1}, []int64{5})
+			pos, _ := tensor.FromI64(format.I32, nil, []int64{7})
+			type result struct {
+				logits *tensor.Tensor
+				states map[string]*tensor.Tensor
+			}
+			run := func(m *ir.Module, entry string, in, states map[string]*tensor.Tensor) result {
+				e := &eval.Evaluator{Weights: c.Weights, Bind: map[string]int64{"S": 12}}
+				out, next, err := e.Run(context.Background(), m.Func(entry), in, states)
+				if err != nil {
+					t.Fatalf("%s: %v", entry, err)
+				}
+				return result{out["logits"], next}
+			}
+			build := func(entry string) *ir.Module {
+				m, err := c.Module(mg.Options{Entries: []string{entry}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return m
+			}
+			prefill := map[string]*tensor.Tensor{"tokens": tokens}
+			decode := map[string]*tensor.Tensor{"tokens": next, "pos": pos}
+			first := run(build("prefill"), "prefill", prefill, nil)
+			second := run(build("decode"), "decode", decode, first.states)
+			for _, target := range chips.List() {
+				ch := loadChip(t, target)
+				passed := func(entry string, T int64) *ir.Module {
+					m := build(entry)
+					_, err := passes.Run(context.Background(), m, passes.Default(1), passes.Options{
+						Chip: ch, Precision: "f32", Bind: map[string]int64{"B": 1, "T": T, "S": 12}, Verify: true,
+					})
+					if err != nil {
+						t.Fatalf("%s: %v", target, err)
+					}
+					if _, err := codegen.Compile(m.Func(entry), ch, codegen.Options{}); err != nil {
+						t.Errorf("%s: %s: %v", target, entry, err)
+					}
+					return m
+				}
+				a := run(passed("prefill", 7), "prefill", prefill, nil)
+				if d := far(t, a.logits, first.logits); d > 2e-5 {
+					t.Errorf("%s: logits of prefill differ by %g", target, d)
+				}
+				b := run(passed("decode", 1), "decode", decode, a.states)
+				if d := far(t, b.logits, second.logits); d > 2e-5 {
+					t.Errorf("%s: logits of decode differ by %g", target, d)
+				}
+				if testing.Short() {
+					break
+				}
+			}
+		})
+	}
+}
