@@ -100,8 +100,10 @@ type Timing struct {
 	// its queue, and how long a wait held it.
 	Queues []Ticks
 	Instrs []InstrUse
-	data   []string
-	spans  []relSpan
+	// Simulated is how many steps the simulation took; the rest of the instructions were known from these.
+	Simulated int64
+	data      []string
+	spans     []relSpan
 }
 
 // InstrUse is what one instruction did on the simulated core.
@@ -222,6 +224,7 @@ func (r *runner) time(w *work, kernel int, resident []int64) (*Timing, error) {
 	t.Split[Launch] += r.m.launch
 	t.Ticks = end.t + r.m.launch
 	t.Queues = c.queueBusy
+	t.Simulated = c.events
 	t.Instrs = make([]InstrUse, len(c.count))
 	for i := range t.Instrs {
 		t.Instrs[i] = InstrUse{c.count[i], Ticks(c.busy[i]), Ticks(c.held[i])}

@@ -2,6 +2,7 @@ package clock
 
 import (
 	"apogee/ir/diag"
+	"apogee/targets/bind"
 	"apogee/targets/plan"
 )
 
@@ -461,7 +462,7 @@ func (c *core) hang() error {
 			first.Expect("a signal of flag "+c.k.Flags[c.k.Code[i].Flag].Name, "none")
 			return
 		}
-		first.Note(diag.Range{}, "queue %s waits at instruction %d: %s", queue, i, plan.InstrText(c.m.p, c.k, i, nil))
+		first.Note(diag.Range{}, "queue %s waits at instruction %d: %s", queue, i, plan.InstrText(c.m.p, c.k, i, bind.Vocab(c.m.c)))
 	}
 	for q := range c.queues {
 		if x := &c.queues[q]; x.len() > 0 {
