@@ -45,6 +45,18 @@ func TestFMA(t *testing.T) {
 		check(x, y, math.Float32frombits(r.Uint32()))
 		check(math.Float32frombits(r.Uint32()), math.Float32frombits(r.Uint32()), math.Float32frombits(r.Uint32()))
 	}
+	// A subnormal result: x*y is a hair beside half its last place, too little for
+	// float64 to see next to z.
+	for _, a := range []float32{0x1p-20, -0x1p-20, 0x1p-22, 0} {
+		for z := uint32(1 << 20); z < 1<<20+4; z++ {
+			for _, sign := range []float32{1, -1} {
+				x, y := (1+a)*0x1p-75, (1-abs(a))*0x1p-75
+				check(sign*x, y, math.Float32frombits(z))
+				check(x, y, sign*math.Float32frombits(z))
+				check(x, (1+abs(a))*0x1p-75, sign*math.Float32frombits(z))
+			}
+		}
+	}
 	inf := float32(math.Inf(1))
 	for _, c := range []struct{ x, y, z, want float32 }{
 		{inf, 1, 1, inf}, {-inf, 1, 1, -inf}, {1, 1, -inf, -inf}, {math.MaxFloat32, 2, -inf, -inf},

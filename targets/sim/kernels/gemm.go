@@ -142,30 +142,29 @@ type product struct {
 
 // block computes rows i0 to i1 and columns j0 to j1 of C. i0 is a multiple of
 // tileM and j0 one of tileN.
-func (g *product) block(i0, i1, j0, j1 int) {
-	if i0 >= i1 || j0 >= j1 {
+func (g *product) block(i0, i1, j0, j1 int) { g.steps(i0, i1, j0, j1, 0, g.k) }
+
+// steps is block for steps p to p+kk of k only.
+func (g *product) steps(i0, i1, j0, j1, p, kk int) {
+	switch {
+	case i0 >= i1 || j0 >= j1:
 		return
-	}
-	if g.k == 0 {
+	case kk == 0:
 		if !g.acc {
 			clearRows(g.c[i0*g.ldc+j0:], g.ldc, i1-i0, j1-j0)
 		}
 		return
 	}
+	most := blockK
 	if i1-i0 <= tileM {
-		// One panel of rows: B is read once, best from end to end. The step only
+		// One panel of rows: B is read once, best from end to end. The limit only
 		// bounds the time of one call of a micro-kernel, which cannot be preempted.
-		step := evenBlocks(g.k, 64*blockK)
-		for p := 0; p < g.k; p += step {
-			g.part(i0, i1, j0, j1, p, min(step, g.k-p))
-			g.acc = true
-		}
-		return
+		most = 64 * blockK
 	}
-	step := evenBlocks(g.k, blockK)
-	for p := 0; p < g.k; p += step {
+	step := evenBlocks(kk, most)
+	for q := 0; q < kk; q += step {
 		for i := i0; i < i1; i += blockM {
-			g.part(i, min(i+blockM, i1), j0, j1, p, min(step, g.k-p))
+			g.part(i, min(i+blockM, i1), j0, j1, p+q, min(step, kk-q))
 		}
 		g.acc = true
 	}
