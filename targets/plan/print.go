@@ -36,6 +36,13 @@ func InstrText(p *Plan, k *Kernel, i int, v Vocab) string {
 	return string(t.b)
 }
 
+// Mnemonic gives the word for an instruction in a vocabulary.
+func Mnemonic(p *Plan, in *Instr, v Vocab) string {
+	t := printer{p: p, words: newWords(v), used: map[string]bool{}}
+	t.mnemonic(in)
+	return string(t.b)
+}
+
 // PosText gives a place in the source as "file:line:col in scope", with what is known of it; "" when nothing is.
 func PosText(p *Plan, pos Pos) string {
 	s := ""

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sort"
 
-	"apogee/targets/bind"
 	"apogee/targets/chip"
 	"apogee/targets/plan"
 	"apogee/targets/trace"
@@ -297,10 +296,7 @@ func (t *Timing) record(m *machine, k *plan.Kernel, e event) {
 		t.spans = append(t.spans, relSpan{-1, s})
 		return
 	}
-	s.Name = bind.Vocab(m.c)[in.Word()]
-	if s.Name == "" {
-		s.Name = in.Word()
-	}
+	s.Name = m.word(in)
 	s.Bound, s.Bytes, s.Flops = e.bound.String(), e.c.bytes, e.c.useful
 	if e.held > 0 {
 		s.Wait, s.For = sec(e.held), "issue"

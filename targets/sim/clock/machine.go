@@ -35,7 +35,8 @@ type machine struct {
 	memLatency, cacheLate Ticks
 	align                 int64
 
-	used map[string]chip.Quantity // assumed numbers that went into a time, by name
+	used  map[string]chip.Quantity // assumed numbers that went into a time, by name
+	words map[*plan.Instr]string   // for traces
 }
 
 type queueInfo struct {
@@ -156,6 +157,19 @@ func ticks(cycles float64) Ticks {
 
 // whole is ticks of whole cycles, rounded up: an engine works in steps of its clock.
 func whole(cycles float64) Ticks { return ticks(math.Ceil(cycles - 1e-9)) }
+
+// word gives the chip's own word for an instruction.
+func (m *machine) word(in *plan.Instr) string {
+	w, ok := m.words[in]
+	if !ok {
+		if m.words == nil {
+			m.words = map[*plan.Instr]string{}
+		}
+		w = plan.Mnemonic(m.p, in, bind.Vocab(m.c))
+		m.words[in] = w
+	}
+	return w
+}
 
 func (m *machine) seconds(s float64) Ticks { return ticks(s * m.hz) }
 
