@@ -2,7 +2,6 @@ package ir
 
 import (
 	"hash/maphash"
-	"slices"
 	"strconv"
 	"unsafe"
 )
@@ -97,7 +96,8 @@ func withSuffix(b []byte, name string, k int32) []byte {
 // name's hash and the value's place in vals.
 type nameTable struct {
 	slots []nameSlot
-	vals  []named
+	vals  [][]named       // pieces of namedPiece each, so that growing copies nothing
+	n     int32           // how many there are
 	next  map[int32]int32 // by place in vals: the next number to try behind a name that came more than once
 	buf   []byte          // scratch
 	text  []byte
@@ -108,6 +108,9 @@ type nameSlot struct {
 	at   int32 // 0 is empty, else one more than the place
 }
 
+const namedPiece = 1024
+
+// named is a value under a name.
 type named struct {
 	v      *Value
 	suffix int32 // the number behind the value's own name, 0 for none
@@ -117,7 +120,7 @@ var nameSeed = maphash.MakeSeed()
 
 // reset empties the table for a function in which about so many names are expected; small tables stay small.
 func (t *nameTable) reset(expect int) {
-	t.vals = slices.Grow(t.vals[:0], expect)
+	t.n = 0
 	t.next = nil
 	n := 64
 	for n < expect*3/2 {
@@ -146,8 +149,10 @@ func (t *nameTable) find(name string, hash uint64) *nameSlot {
 	}
 }
 
+func (t *nameTable) val(at int32) *named { return &t.vals[at/namedPiece][at%namedPiece] }
+
 func (t *nameTable) is(at int32, name string) bool {
-	e := t.vals[at]
+	e := t.val(at)
 	if e.suffix == 0 {
 		return e.v.Name == name
 	}
@@ -164,7 +169,7 @@ func (t *nameTable) lookup(name string) *Value {
 	if s.at == 0 {
 		return nil
 	}
-	return t.vals[s.at-1].v
+	return t.val(s.at - 1).v
 }
 
 // put adds a value under its own name and returns the one that has that name already, if any.
@@ -172,16 +177,25 @@ func (t *nameTable) put(v *Value) *Value {
 	h := maphash.String(nameSeed, v.Name)
 	s := t.find(v.Name, h)
 	if s.at != 0 {
-		return t.vals[s.at-1].v
+		return t.val(s.at - 1).v
 	}
 	t.fill(s, h, named{v, 0})
 	return nil
 }
 
 func (t *nameTable) fill(s *nameSlot, hash uint64, e named) {
-	t.vals = append(t.vals, e)
-	s.hash, s.at = uint32(hash>>32), int32(len(t.vals))
-	if len(t.vals)*3 > len(t.slots)*2 {
+	piece := int(t.n) / namedPiece
+	if piece == len(t.vals) {
+		n := namedPiece
+		if piece == 0 {
+			n = 16 // most functions of tests are small
+		}
+		t.vals = append(t.vals, make([]named, 0, n))
+	}
+	t.vals[piece] = append(t.vals[piece][:int(t.n)%namedPiece], e)
+	t.n++
+	s.hash, s.at = uint32(hash>>32), t.n
+	if int(t.n)*3 > len(t.slots)*2 {
 		t.rehash()
 	}
 }

@@ -128,13 +128,9 @@ func (p *parser) use(tok nameTok) *Value {
 
 // near returns names among which a suggestion is looked for: the last few hundred.
 func (p *parser) near(name string) []string {
-	vals := p.names.vals
-	if len(vals) > 512 {
-		vals = vals[len(vals)-512:]
-	}
 	var out []string
-	for i := len(vals) - 1; i >= 0; i-- {
-		out = append(out, vals[i].v.Name)
+	for i := p.names.n - 1; i >= 0 && len(out) < 512; i-- {
+		out = append(out, p.names.val(i).v.Name)
 	}
 	return out
 }
