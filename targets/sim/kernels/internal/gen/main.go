@@ -6,11 +6,14 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"go/format"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/pass"
 	"github.com/mmcloughlin/avo/printer"
 )
@@ -39,15 +42,15 @@ type asm struct {
 func (g *asm) function(name, signature string, doc ...string) {
 	g.Function(name)
 	g.Attributes(attr.NOSPLIT)
-	g.Pragma("noescape")
 	g.SignatureExpr(signature)
 	g.Doc(doc...)
 }
 
+var cfg = printer.Config{Argv: []string{"go", "generate"}, Pkg: "kernels"}
+
 // generate returns the files' contents by name.
 func generate() (map[string][]byte, error) {
 	files := map[string][]byte{}
-	cfg := printer.Config{Argv: []string{"go", "generate"}, Pkg: "kernels"}
 	for _, u := range units {
 		ctx := build.NewContext()
 		ctx.ConstraintExpr("amd64")
@@ -59,19 +62,26 @@ func generate() (map[string][]byte, error) {
 		if err := pass.Compile.Execute(f); err != nil {
 			return nil, fmt.Errorf("%s: %w", u.name, err)
 		}
-		for suffix, p := range map[string]printer.Printer{
-			"_amd64.s":        printer.NewGoAsm(cfg),
-			"_stubs_amd64.go": printer.NewStubs(cfg),
-		} {
-			text, err := p.Print(f)
-			if err != nil {
-				return nil, fmt.Errorf("%s%s: %w", u.name, suffix, err)
-			}
-			files[u.name+suffix] = bytes.TrimRight(text, "\n")
-			files[u.name+suffix] = append(files[u.name+suffix], '\n')
+		text, err := printer.NewGoAsm(cfg).Print(f)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", u.name, err)
+		}
+		files[u.name+"_amd64.s"] = append(bytes.TrimRight(text, "\n"), '\n')
+		if files[u.name+"_decl_amd64.go"], err = declarations(f); err != nil {
+			return nil, fmt.Errorf("%s: %w", u.name, err)
 		}
 	}
 	return files, nil
+}
+
+// declarations is the Go source that declares a file's functions.
+func declarations(f *ir.File) ([]byte, error) {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "// %s\n\n//go:build amd64\n\npackage %s\n", cfg.GeneratedWarning(), cfg.Pkg)
+	for _, fn := range f.Functions() {
+		fmt.Fprintf(&b, "\n// %s\n//\n//go:noescape\nfunc %s%s\n", strings.Join(fn.Doc, "\n// "), fn.Name, fn.Signature)
+	}
+	return format.Source(b.Bytes())
 }
 
 func main() {
