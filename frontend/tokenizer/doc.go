@@ -7,14 +7,15 @@
 // known here is an error when the file is loaded, never a silent difference in ids.
 //
 // Why our own: of the Go libraries, one panics on the look-ahead in DeepSeek's pattern, the exact ones bind to the Rust
-// library through cgo, and the others read other file kinds. The same holds for chat templates: the Go library for
-// them prints none and sorts and escapes JSON otherwise than Python does, and runs a hostile template for ever. See
-// the packages regex and jinja.
+// library through cgo, and the others read other kinds of file. For chat templates it is the same: the Go library that
+// there is prints None as nothing, sorts JSON and escapes it for HTML, and runs a hostile template for ever. See the
+// packages regex and jinja.
 //
 // Where Hugging Face's library would drop text in silence (a character that has no token, in a vocabulary without an
-// unknown token), Encode returns an error instead; everything else, quirks included, is meant to be equal. Unicode
-// properties are those of the Go release. Of tokenizer_config.json's switches, add_bos_token and add_eos_token count;
-// clean_up_tokenization_spaces does not, since text that was decoded should encode to the same ids again.
+// unknown token), Encode returns an error instead; everything else, quirks included, is meant to be equal, with one known
+// exception: a Metaspace that marks the first word alone, after a normalizer that changed the text's first character. Of
+// tokenizer_config.json's switches, add_bos_token and add_eos_token count; clean_up_tokenization_spaces does not, since
+// text that was decoded should encode to the same ids again.
 //
 // All sizes are bounded by the file's: a malformed file is an error that says what is wrong where, and encoding takes
 // time in proportion to the text (times its logarithm for one overlong word), whatever the file holds.

@@ -56,6 +56,44 @@ func TestAgainstPython(t *testing.T) {
 	}
 }
 
+// Whole chat templates with conversations, tools and reasoning.
+func TestChatStyles(t *testing.T) {
+	raw, err := os.ReadFile("testdata/chats.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var golden struct {
+		Templates map[string]string
+		Inputs    []json.RawMessage
+		Cases     []struct {
+			Template string
+			Input    int
+			Out      string
+			Error    bool
+		}
+	}
+	if err := json.Unmarshal(raw, &golden); err != nil {
+		t.Fatal(err)
+	}
+	if len(golden.Cases) < 45 {
+		t.Fatalf("the golden file has %d cases", len(golden.Cases))
+	}
+	for _, c := range golden.Cases {
+		v, err := FromJSON(golden.Inputs[c.Input])
+		if err != nil {
+			t.Fatal(err)
+		}
+		vars := map[string]any{}
+		for i, k := range v.(*Dict).keys {
+			vars[k.(string)] = v.(*Dict).values[i]
+		}
+		got, err := render(t, golden.Templates[c.Template], vars)
+		if (err != nil) != c.Error || got != c.Out {
+			t.Errorf("%s, input %d: got %q (%v), want %q (error: %v)", c.Template, c.Input, got, err, c.Out, c.Error)
+		}
+	}
+}
+
 func TestErrors(t *testing.T) {
 	for _, c := range []struct {
 		template string
@@ -156,7 +194,7 @@ func TestHostile(t *testing.T) {
 		{"long sum", "{{ 1" + strings.Repeat("+1", 100000) + " }}", "nested too deep"},
 		{"long attribute", "{{ a" + strings.Repeat(".a", 100000) + " }}", "nested too deep"},
 		{"long filters", "{{ a" + strings.Repeat("|upper", 100000) + " }}", "nested too deep"},
-		{"many strings", "{{ " + strings.Repeat("'a' ", 1000000) + " }}", ""},
+		{"many strings", "{{ " + strings.Repeat("'a' ", 100000) + " }}", ""},
 		{"many arguments", "{{ f(" + strings.Repeat("1,", 1000) + ") }}", "arguments"},
 		{"a long key", often("d[s]"), "too many steps"},
 		{"a long number", often("s|int"), "too many steps"},

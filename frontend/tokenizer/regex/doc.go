@@ -13,5 +13,8 @@
 // and no search. Both give the same answer, which a fuzz test holds them to; which of them gave it depends on the text
 // alone, never on the clock.
 //
+// Properties are those of Unicode 16, which the library knows at the time of writing, where Go's tables are older. Emoji
+// properties are not known; a pattern that names one is an error.
+//
 // It must not know what a token is, nor a file.
 package regex

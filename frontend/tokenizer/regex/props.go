@@ -29,23 +29,35 @@ func fromTable(tables ...*unicode.RangeTable) ranges {
 	return normal(out)
 }
 
+// category is the union of general categories, by their one- or two-letter names.
+func category(names ...string) ranges {
+	var out ranges
+	for _, name := range names {
+		out = append(out, fromTable(unicode.Categories[name])...)
+		for added, r := range newer {
+			if len(added) == 2 && strings.HasPrefix(added, name) {
+				out = append(out, r...)
+			}
+		}
+	}
+	return normal(out)
+}
+
 var (
 	space = sync.OnceValue(func() ranges { return fromTable(unicode.White_Space) })
-	digit = sync.OnceValue(func() ranges { return fromTable(unicode.Nd) })
+	digit = sync.OnceValue(func() ranges { return category("Nd") })
 	// alphabetic is the derived property of the same name (Unicode, DerivedCoreProperties.txt).
 	alphabetic = sync.OnceValue(func() ranges {
-		return fromTable(unicode.L, unicode.Nl, unicode.Other_Alphabetic)
+		return union(union(category("L", "Nl"), fromTable(unicode.Other_Alphabetic)), newer["Alphabetic"])
 	})
 	// word is \w: UTS #18, annex C, without the two join controls, as Oniguruma has it.
-	word = sync.OnceValue(func() ranges {
-		return union(alphabetic(), fromTable(unicode.M, unicode.Nd, unicode.Pc))
-	})
+	word = sync.OnceValue(func() ranges { return union(alphabetic(), category("M", "Nd", "Pc")) })
 	// looseWord is \w outside a bracket class, where Oniguruma also takes six Latin-1 numbers: ² ³ ¹ ¼ ½ ¾.
 	looseWord = sync.OnceValue(func() ranges {
 		return union(word(), ranges{{0xB2, 0xB3}, {0xB9, 0xB9}, {0xBC, 0xBE}})
 	})
 	assigned = sync.OnceValue(func() ranges {
-		return fromTable(unicode.L, unicode.M, unicode.N, unicode.P, unicode.S, unicode.Z, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs)
+		return category("L", "M", "N", "P", "S", "Z", "Cc", "Cf", "Co", "Cs")
 	})
 )
 
@@ -56,34 +68,42 @@ var posix = map[string]func() ranges{
 	"alnum": func() ranges { return union(alphabetic(), digit()) },
 	"alpha": alphabetic,
 	"ascii": func() ranges { return ranges{{0, 0x7F}} },
-	"blank": func() ranges { return union(fromTable(unicode.Zs), ranges{{'\t', '\t'}}) },
-	"cntrl": func() ranges { return fromTable(unicode.Cc) },
+	"blank": func() ranges { return union(category("Zs"), ranges{{'\t', '\t'}}) },
+	"cntrl": func() ranges { return category("Cc") },
 	"digit": digit,
 	"graph": func() ranges {
-		return intersect(negate(union(space(), fromTable(unicode.Cc, unicode.Cs))), assigned())
+		return intersect(negate(union(space(), category("Cc", "Cs"))), assigned())
 	},
-	"lower": func() ranges { return fromTable(unicode.Ll, unicode.Other_Lowercase) },
+	"lower": func() ranges { return union(category("Ll"), fromTable(unicode.Other_Lowercase)) },
 	"print": func() ranges {
-		return intersect(negate(fromTable(unicode.Cc, unicode.Cs, unicode.Zl, unicode.Zp)), assigned())
+		return intersect(negate(category("Cc", "Cs", "Zl", "Zp")), assigned())
 	},
-	"punct":  func() ranges { return fromTable(unicode.P, unicode.S) },
+	"punct":  func() ranges { return category("P", "S") },
 	"space":  space,
-	"upper":  func() ranges { return fromTable(unicode.Lu, unicode.Other_Uppercase) },
+	"upper":  func() ranges { return union(category("Lu"), fromTable(unicode.Other_Uppercase)) },
 	"xdigit": func() ranges { return hexDigit },
 	"word":   word,
 }
 
-// tables finds Go's Unicode tables by their squeezed name.
-var tables = sync.OnceValue(func() map[string]*unicode.RangeTable {
-	out := map[string]*unicode.RangeTable{}
+// names finds the functions that make categories, scripts and properties by their squeezed name.
+var names = sync.OnceValue(func() map[string]func() ranges {
+	out := map[string]func() ranges{}
 	// Categories win over scripts, and both over properties; the three share no squeezed name but by design.
-	for _, m := range []map[string]*unicode.RangeTable{unicode.Properties, unicode.Scripts, unicode.Categories} {
-		for name, t := range m {
-			out[squeeze(name)] = t
-		}
+	for name, t := range unicode.Properties {
+		out[squeeze(name)] = func() ranges { return fromTable(t) }
 	}
+	for name, t := range unicode.Scripts {
+		out[squeeze(name)] = func() ranges { return union(fromTable(t), newer[name]) }
+	}
+	for name := range unicode.Categories {
+		out[squeeze(name)] = func() ranges { return category(name) }
+	}
+	// Go's tables for these are older than the additions to their parts.
+	out["lc"] = func() ranges { return category("Lu", "Ll", "Lt") }
+	out["cn"] = func() ranges { return negate(assigned()) }
+	out["c"] = func() ranges { return union(negate(assigned()), category("Cc", "Cf", "Co", "Cs")) }
 	for name, short := range unicode.CategoryAliases {
-		out[squeeze(name)] = unicode.Categories[short]
+		out[squeeze(name)] = out[squeeze(short)]
 	}
 	return out
 })
@@ -109,7 +129,7 @@ func property(name string) (ranges, bool) {
 		return assigned(), true
 	case "punct":
 		// Unlike [[:punct:]], without the symbols.
-		return fromTable(unicode.P), true
+		return category("P"), true
 	case "alphabetic":
 		return alphabetic(), true
 	case "lowercase":
@@ -120,8 +140,8 @@ func property(name string) (ranges, bool) {
 	if f, ok := posix[n]; ok {
 		return f(), true
 	}
-	if t, ok := tables()[n]; ok {
-		return fromTable(t), true
+	if f, ok := names()[n]; ok {
+		return f(), true
 	}
 	return nil, false
 }

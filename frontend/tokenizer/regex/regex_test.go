@@ -142,7 +142,7 @@ func TestSyntaxErrors(t *testing.T) {
 // Patterns and texts that make an ordinary backtracker take quadratic or exponential time. What is asserted is the
 // count of the backtracker's steps; the table has no choice but to be linear.
 func TestHostile(t *testing.T) {
-	const n = 200_000
+	const n = 60_000
 	for _, c := range []struct{ pattern, text string }{
 		{`a*b|a`, strings.Repeat("a", n)},
 		{`(?=a*b)a|a`, strings.Repeat("a", n)},
@@ -185,6 +185,45 @@ func TestOrdinaryPatternsNeedNoTable(t *testing.T) {
 			allWith(&m, text)
 			if m.ends != nil {
 				t.Errorf("%s on %.20q…: took %d steps for %d bytes", pattern, text, m.steps, len(text))
+			}
+		}
+	}
+}
+
+// What Unicode has added since the tables of this Go release, and the names that properties go by.
+func TestProperties(t *testing.T) {
+	for _, c := range []struct {
+		pattern string
+		in, out string
+	}{
+		{`\p{So}`, "\u2FFC☃", "a"},
+		{`\p{Symbol}`, "\u2FFC+", "a"},
+		{`\p{Han}`, "\U0002EBF0中", "a"},
+		{`\p{L}`, "\U0002EBF0\u1C89a中", "1 "},
+		{`\p{lowercase_letter}`, "a\u1C8A", "A"},
+		{`\p{LC}`, "aA\u1C8Aǅ", "中"},
+		{`\p{Cn}`, "\u0378", "a\u2FFC\u0001"},
+		{`\p{C}`, "\u0378\u0001\uE000", "a\u2FFC"},
+		{`\P{L}`, "1", "a"},
+		{`\p{^L}`, "1", "a"},
+		{`\pL`, "a", "1"},
+		{`\w`, "a_²\u0897", "-"},
+		{`[\w]`, "a_", "²-"},
+		{`[[:punct:]]`, "$!", "a"},
+		{`\p{Punct}`, "!", "$a"},
+		{`[[:^space:]]`, "a", " \u3000"},
+		{`\s`, " \u0085\u00A0\u3000\t", "\u200B"},
+		{`\h`, "aF9", "g"},
+	} {
+		re, err := Compile(c.pattern)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, r := range c.in + c.out {
+			want := strings.ContainsRune(c.in, r)
+			if got := len(re.All(nil, string(r))) > 0; got != want {
+				t.Errorf("%s on %q (%U): %v", c.pattern, r, r, got)
 			}
 		}
 	}
