@@ -132,7 +132,7 @@ func showChip(a *app, name string, source bool) error {
 	fmt.Fprintf(a.out, "trust: %s\n\n", c.Trust())
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	for _, f := range c.Facts {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", f.Name, f.Quantity, f.Confidence, f.Source)
+		fmt.Fprintf(w, "%s\t%g %s\t%s\t%s\n", f.Name, f.Value, f.Unit, f.Confidence, f.Source)
 	}
 	return w.Flush()
 }

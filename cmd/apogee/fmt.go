@@ -89,7 +89,7 @@ func formatText(name string, text []byte) ([]byte, error) {
 		}
 		return []byte(m.String()), nil
 	}
-	return mg.Format(src)
+	return mg.Format(name, text)
 }
 
 // writeWhole replaces a file so that it is whole or as it was.

@@ -86,22 +86,7 @@ func (m *Model) Compile(ctx context.Context, req Request) (*Built, error) {
 	if err != nil {
 		return nil, err
 	}
-	mod, f, err := m.Lower(req)
-	if err != nil {
-		return nil, err
-	}
-	only(mod, f)
-	bind := m.bindings(f, req.Bind)
-	if missing := unbound(f, bind); len(missing) > 0 {
-		return nil, fmt.Errorf("entry %s needs values for %s: give them with --set %s=…", f.Name, strings.Join(missing, ", "), missing[0])
-	}
-	opt := req.Passes
-	opt.Chip, opt.Precision, opt.Bind, opt.Verify = req.Chip, prec.Name, bind, req.Verify
-	pipeline := req.Pipeline
-	if pipeline == "" {
-		pipeline = passes.Default
-	}
-	report, err := passes.Run(ctx, mod, pipeline, opt)
+	mod, f, bind, report, err := m.passes(ctx, req, prec, req.Pipeline)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +100,35 @@ func (m *Model) Compile(ctx context.Context, req Request) (*Built, error) {
 		return nil, err
 	}
 	return &Built{Plan: p, Module: mod, Report: report, Precision: prec}, nil
+}
+
+// Passes runs a pipeline on one entry and gives the module as it leaves it.
+func (m *Model) Passes(ctx context.Context, req Request, pipeline string) (*ir.Module, error) {
+	prec, err := choosePrecision(req.Chip, req.Precision, m.StoresFP8())
+	if err != nil {
+		return nil, err
+	}
+	mod, _, _, _, err := m.passes(ctx, req, prec, pipeline)
+	return mod, err
+}
+
+func (m *Model) passes(ctx context.Context, req Request, prec chip.Precision, pipeline string) (*ir.Module, *ir.Func, map[string]int64, *passes.Report, error) {
+	mod, f, err := m.Lower(req)
+	if err != nil {
+		return nil, nil, nil, nil, err
+	}
+	only(mod, f)
+	bind := m.bindings(f, req.Bind)
+	if missing := unbound(f, bind); len(missing) > 0 {
+		return nil, nil, nil, nil, fmt.Errorf("entry %s needs values for %s: give them with --set %s=…", f.Name, strings.Join(missing, ", "), missing[0])
+	}
+	opt := req.Passes
+	opt.Chip, opt.Precision, opt.Bind, opt.Verify = req.Chip, prec.Name, bind, req.Verify
+	if pipeline == "" {
+		pipeline = passes.Default(passes.MaxLevel)
+	}
+	report, err := passes.Run(ctx, mod, pipeline, opt)
+	return mod, f, bind, report, err
 }
 
 // only drops the functions that are not being compiled.

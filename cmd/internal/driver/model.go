@@ -128,3 +128,54 @@ func (m *Model) MaxPositions() int64 {
 	return m.Checkpoint.MaxPositions()
 }
 
+// Symbols are the dimension symbols of the model's entries.
+func (m *Model) Symbols() []string {
+	switch {
+	case m.Program != nil:
+		return m.Program.Symbols()
+	case m.Checkpoint != nil:
+		return m.Checkpoint.Program.Symbols()
+	case m.IR != "":
+		mod, _ := ir.Parse(diag.NewSource(m.Path, []byte(m.IR)))
+		if mod == nil {
+			return nil
+		}
+		seen := map[string]bool{}
+		var out []string
+		for _, f := range mod.Funcs {
+			for _, s := range f.Symbols() {
+				if !seen[s] {
+					seen[s] = true
+					out = append(out, s)
+				}
+			}
+		}
+		return out
+	}
+	return nil
+}
+
+// VocabSize is the number of tokens that the config names, or 0.
+func (m *Model) VocabSize() int64 {
+	if m.Checkpoint == nil {
+		return 0
+	}
+	return m.Checkpoint.VocabSize()
+}
+
+// Check finds whatever is wrong with a model without running it: it lowers every entry and verifies the module, and holds a
+// checkpoint's weights and tokenizer against it. A source whose config has no defaults is checked as far as names go.
+func (m *Model) Check() (*diag.List, error) {
+	var all diag.List
+	mod, err := m.lower(Request{}, format.F32)
+	if err != nil {
+		return nil, err
+	}
+	all.Merge(ir.Verify(mod))
+	if m.Checkpoint != nil && m.Checkpoint.Weights != nil && m.Checkpoint.HasTokenizer() {
+		if _, err := m.Checkpoint.Tokenizer(); err != nil {
+			return &all, err
+		}
+	}
+	return &all, nil
+}

@@ -209,7 +209,7 @@ func (s *ChipSession) Time(ctx context.Context, c *chip.Chip, n, pos int64) (*Ti
 			return nil, err
 		}
 	}
-	if t.Prefill, err = clock.Run(ctx, st.built.Plan, c, clock.Options{}); err != nil {
+	if t.Prefill, err = clock.Run(st.built.Plan, c, clock.Options{}); err != nil {
 		return nil, err
 	}
 	if s.decode == nil {
@@ -217,7 +217,7 @@ func (s *ChipSession) Time(ctx context.Context, c *chip.Chip, n, pos int64) (*Ti
 			return nil, err
 		}
 	}
-	t.Decode, err = clock.Run(ctx, s.decode.built.Plan, c, clock.Options{})
+	t.Decode, err = clock.Run(s.decode.built.Plan, c, clock.Options{})
 	return &t, err
 }
 

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"apogee/cmd/internal/driver"
+	"apogee/frontend/mg"
+	"apogee/ir"
+	"apogee/ir/diag"
+	"apogee/passes"
+	"apogee/targets/bind"
+	"apogee/targets/chip"
+	"apogee/targets/plan"
+)
+
+func init() {
+	register(&command{
+		name: "dump", args: "MODEL|FILE", short: "Print a stage of the way from source to plan",
+		long: `
+--emit ast prints the syntax tree of a .mg file, ir the module of primitive ops, fused the module of kernels, plan the instructions in the
+chip's vocabulary. --after PASS stops behind a pass (the last of that name). What ir and fused print is a MODEL again: every command takes it.`,
+		example: `  apogee dump examples/r1-nano --emit ir > r1.ir
+  apogee dump r1.ir --emit fused --target ascend-910b --entry decode
+  apogee dump examples/r1-nano --emit ir --after absorb --target nvidia-h100 --entry decode
+  apogee dump decode.plan --emit plan`,
+		complete: "model",
+		setup: func(f *pflag.FlagSet) func(context.Context, *app, []string) error {
+			m := addModelFlags(f)
+			emit := f.String("emit", "ir", "ast, ir, fused or plan")
+			after := f.String("after", "", "the pass to stop behind")
+			positions := f.Bool("positions", true, "print source positions in IR")
+			return func(ctx context.Context, a *app, args []string) error {
+				path, err := one(args, "MODEL")
+				if err != nil {
+					return err
+				}
+				return dump(ctx, a, m, path, *emit, *after, *positions)
+			}
+		},
+	})
+}
+
+func dump(ctx context.Context, a *app, m *modelFlags, path, emit, after string, positions bool) error {
+	w := bufio.NewWriter(a.out)
+	defer w.Flush()
+	switch emit {
+	case "ast":
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		var diags diag.List
+		t := mg.Parse(diag.NewSource(path, text), &diags)
+		if err := diags.Err(); err != nil {
+			return err
+		}
+		return printTree(w, t)
+	case "ir", "fused", "plan":
+	default:
+		return usagef("--emit takes ast, ir, fused or plan, found %q", emit)
+	}
+	var c *chip.Chip
+	var err error
+	if *m.target != "" && *m.target != referenceTarget {
+		if c, err = m.chip(); err != nil {
+			return err
+		}
+	}
+	model, err := driver.Open(path)
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	if model.Plan != nil {
+		if emit != "plan" {
+			return fmt.Errorf("%s is a plan: --emit plan prints it; the IR it came from is not in it", path)
+		}
+		return printPlan(w, model.Plan, c)
+	}
+	req, err := m.request(model, c)
+	if err != nil {
+		return err
+	}
+	if emit == "ir" && after == "" {
+		mod, _, err := model.Lower(req)
+		if err != nil && mod == nil {
+			return err
+		}
+		return printIR(w, mod, positions)
+	}
+	if c == nil {
+		return usagef("--emit %s and --after need a chip: name one with --target", emit)
+	}
+	if after != "" {
+		text, err := upTo(req.Pipeline, after)
+		if err != nil {
+			return err
+		}
+		mod, err := model.Passes(ctx, req, text)
+		if err != nil {
+			return err
+		}
+		return printIR(w, mod, positions)
+	}
+	b, err := model.Compile(ctx, req)
+	if err != nil {
+		return err
+	}
+	if emit == "fused" {
+		return printIR(w, b.Module, positions)
+	}
+	return printPlan(w, b.Plan, c)
+}
+
+func printIR(w *bufio.Writer, m *ir.Module, positions bool) error {
+	return ir.PrintWith(w, m, ir.PrintOptions{NoPositions: !positions})
+}
+
+func printPlan(w *bufio.Writer, p *plan.Plan, c *chip.Chip) error {
+	if c == nil {
+		c, _ = chip.Load(p.Chip)
+	}
+	var v plan.Vocab
+	if c != nil {
+		v = bind.Vocab(c)
+	}
+	return plan.Print(w, p, v)
+}
+
+// upTo cuts a pipeline behind the last pass of a name.
+func upTo(pipeline, pass string) (string, error) {
+	if pipeline == "" {
+		pipeline = passes.Default(passes.MaxLevel)
+	}
+	depth, start, end := 0, 0, -1
+	var names []string
+	for i := 0; i <= len(pipeline); i++ {
+		if i == len(pipeline) || pipeline[i] == ',' && depth == 0 {
+			name, _, _ := strings.Cut(strings.TrimSpace(pipeline[start:i]), "{")
+			names = append(names, name)
+			if name == pass {
+				end = i
+			}
+			start = i + 1
+			continue
+		}
+		switch pipeline[i] {
+		case '{':
+			depth++
+		case '}':
+			depth--
+		}
+	}
+	if end < 0 {
+		msg := fmt.Sprintf("the pipeline has no pass %q; it is %s", pass, pipeline)
+		if s := diag.DidYouMean(pass, names); s != "" {
+			msg += fmt.Sprintf("; did you mean %s?", s)
+		}
+		return "", fmt.Errorf("%s", msg)
+	}
+	return pipeline[:end], nil
+}

@@ -1,0 +1,267 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"apogee/cmd/internal/driver"
+	"apogee/frontend/tokenizer"
+	"apogee/targets/chip"
+)
+
+func init() {
+	register(&command{
+		name: "generate", args: "CHECKPOINT", short: "Let a checkpoint answer on a simulated chip",
+		long: `
+Reads the prompt in one prefill, then writes one token after the other through the cache, always the likeliest. --prompt is raw text,
+--chat goes through the checkpoint's chat template, --tokens are token numbers. It stops at an end-of-sequence token or after -n tokens; with
+--tokens it writes exactly -n. The times are those of the simulated chip: ttft to the first token, tpot for each further one.
+
+--check runs the reference evaluator beside the chip on the same tokens and tells the largest and the root-mean-square difference of the scores.`,
+		example: `  apogee generate examples/r1-nano --target ascend-910b --chat '384+957=' --check
+  apogee generate examples/r1-nano --target nvidia-h100 --tokens 0,4,12,13,20,14,22,5 -n 16 --json`,
+		complete: "model",
+		setup: func(f *pflag.FlagSet) func(context.Context, *app, []string) error {
+			m := addModelFlags(f)
+			g := &generation{
+				prompt: f.String("prompt", "", "raw text to go on from"),
+				chat:   f.String("chat", "", "a user's message, through the chat template"),
+				tokens: f.String("tokens", "", "token numbers, as 1,2,3"),
+				n:      f.IntP("count", "n", 64, "the most tokens to write"),
+				json:   f.Bool("json", false, "print JSON"),
+				check:  f.Bool("check", false, "compare with the reference evaluator"),
+				room:   f.Int64("cache", 0, "places in the cache; default: what the prompt and -n need"),
+			}
+			return func(ctx context.Context, a *app, args []string) error {
+				path, err := one(args, "CHECKPOINT")
+				if err != nil {
+					return err
+				}
+				n := 0
+				for _, flag := range []string{"prompt", "chat", "tokens"} {
+					if f.Changed(flag) {
+						n++
+						g.given = flag
+					}
+				}
+				if n != 1 {
+					return usagef("give one of --prompt, --chat and --tokens")
+				}
+				if *g.n < 1 {
+					return usagef("-n %d: at least 1", *g.n)
+				}
+				c, err := m.chip()
+				if err != nil {
+					return err
+				}
+				return g.run(ctx, a, m, c, path)
+			}
+		},
+	})
+}
+
+type generation struct {
+	given                string
+	prompt, chat, tokens *string
+	n                    *int
+	json, check          *bool
+	room                 *int64
+}
+
+// answer is what generate tells.
+type answer struct {
+	PromptTokens []int32            `json:"prompt_tokens"`
+	Tokens       []int32            `json:"tokens"`
+	Text         string             `json:"text"`
+	TTFT         *float64           `json:"ttft_s,omitempty"`
+	TPOT         *float64           `json:"tpot_s,omitempty"`
+	BoundBy      map[string]float64 `json:"bound_by,omitempty"`
+	Target       string             `json:"target"`
+	Precision    string             `json:"precision,omitempty"`
+	MaxError     *float64           `json:"max_error,omitempty"`
+	RMSError     *float64           `json:"rms_error,omitempty"`
+	Notes        []string           `json:"notes,omitempty"`
+}
+
+func (g *generation) run(ctx context.Context, a *app, m *modelFlags, c *chip.Chip, path string) error {
+	model, err := driver.Open(path)
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	if model.Checkpoint == nil || model.Checkpoint.Weights == nil {
+		return fmt.Errorf("%s has no weights; generate takes a checkpoint folder", path)
+	}
+	req, err := m.request(model, c)
+	if err != nil {
+		return err
+	}
+	tok, ids, err := g.encode(model)
+	if err != nil {
+		return err
+	}
+	if len(ids) == 0 {
+		return fmt.Errorf("the prompt has no tokens")
+	}
+	room := *g.room
+	if room == 0 {
+		room = int64(len(ids) + *g.n)
+		room = (room + 63) / 64 * 64
+		if most := model.MaxPositions(); most > 0 {
+			room = max(min(room, most), int64(len(ids)+1))
+		}
+	}
+	s, err := model.NewSession(req, room)
+	if err != nil {
+		return err
+	}
+	var ref driver.Session
+	if *g.check && c != nil {
+		r := req
+		r.Chip, r.Precision = nil, ""
+		if ref, err = model.NewSession(r, room); err != nil {
+			return err
+		}
+	}
+	ans := &answer{PromptTokens: ids, Tokens: []int32{}, Target: *m.target}
+	stop := map[int32]bool{}
+	if tok != nil && g.given != "tokens" {
+		for _, id := range tok.EOS() {
+			stop[id] = true
+		}
+	}
+	var cmp comparison
+	a.progress.Step("prefill", 0, 0)
+	scores, err := s.Prefill(ctx, ids)
+	if err == nil && ref != nil {
+		var want []float32
+		if want, err = ref.Prefill(ctx, ids); err == nil {
+			cmp.add(scores, want)
+		}
+	}
+	for err == nil {
+		id := driver.Best(scores)
+		ans.Tokens = append(ans.Tokens, id)
+		if stop[id] || len(ans.Tokens) == *g.n || int64(len(ids)+len(ans.Tokens)) > room {
+			break
+		}
+		a.progress.Step("token", len(ans.Tokens), *g.n)
+		if scores, err = s.Decode(ctx, id); err == nil && ref != nil {
+			var want []float32
+			if want, err = ref.Decode(ctx, id); err == nil {
+				cmp.add(scores, want)
+			}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if tok != nil {
+		if ans.Text, err = tok.Decode(ans.Tokens, false); err != nil {
+			ans.Text = ""
+		}
+	}
+	if cs, ok := s.(*driver.ChipSession); ok {
+		t, err := cs.Time(ctx, c, int64(len(ids)), int64(len(ids)+len(ans.Tokens)-1))
+		if err != nil {
+			return err
+		}
+		ttft, tpot := t.Prefill.Seconds, t.Decode.Seconds
+		ans.TTFT, ans.TPOT = &ttft, &tpot
+		ans.BoundBy = t.BoundBy(len(ans.Tokens) - 1)
+		ans.Precision = cs.Precision()
+		ans.Notes = t.Notes()
+	}
+	if ref != nil {
+		rms := cmp.rms()
+		ans.MaxError, ans.RMSError = &cmp.max, &rms
+	}
+	if *g.json {
+		j := json.NewEncoder(a.out)
+		j.SetEscapeHTML(false)
+		return j.Encode(ans)
+	}
+	return ans.print(a)
+}
+
+// encode gives the prompt's tokens. The tokenizer is nil when the checkpoint has none and token numbers were given.
+func (g *generation) encode(model *driver.Model) (*tokenizer.Tokenizer, []int32, error) {
+	tok, err := model.Checkpoint.Tokenizer()
+	if g.given == "tokens" {
+		if err != nil {
+			tok = nil
+		}
+		var ids []int32
+		for _, s := range strings.Split(*g.tokens, ",") {
+			n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 32)
+			if err != nil || n < 0 {
+				return nil, nil, usagef("--tokens takes numbers as 1,2,3, found %q", s)
+			}
+			ids = append(ids, int32(n))
+		}
+		if v := model.VocabSize(); v > 0 {
+			for _, id := range ids {
+				if int64(id) >= v {
+					return nil, nil, fmt.Errorf("token %d: the model has %d", id, v)
+				}
+			}
+		}
+		return tok, ids, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if g.given == "prompt" {
+		ids, err := tok.Encode(*g.prompt, true)
+		return tok, ids, err
+	}
+	text, err := tok.ChatPrompt([]tokenizer.Message{{Role: "user", Content: *g.chat}}, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	ids, err := tok.Encode(text, false)
+	return tok, ids, err
+}
+
+// comparison gathers differences of scores.
+type comparison struct {
+	max, sum float64
+	n        int
+}
+
+func (c *comparison) add(got, want []float32) {
+	for i := range got {
+		d := math.Abs(float64(got[i]) - float64(want[i]))
+		if !(d <= c.max) {
+			c.max = d
+		}
+		c.sum += d * d
+		c.n++
+	}
+}
+
+func (c *comparison) rms() float64 {
+	if c.n == 0 {
+		return 0
+	}
+	return math.Sqrt(c.sum / float64(c.n))
+}
+
+func (ans *answer) print(a *app) error {
+	fmt.Fprintln(a.out, ans.Text)
+	fmt.Fprintf(a.out, "\n%d prompt tokens, %d written: %s\n", len(ans.PromptTokens), len(ans.Tokens), strings.Trim(fmt.Sprint(ans.Tokens), "[]"))
+	if ans.TTFT != nil {
+		fmt.Fprintf(a.out, "simulated %s at %s: %s to the first token, %s for each further one\n", ans.Target, ans.Precision, seconds(*ans.TTFT), seconds(*ans.TPOT))
+		fmt.Fprintf(a.out, "bound by: %s\n", shares(ans.BoundBy))
+	}
+	if ans.MaxError != nil {
+		fmt.Fprintf(a.out, "scores against the reference: at most %.2g apart, %.2g root mean square\n", *ans.MaxError, *ans.RMSError)
+	}
+	return nil
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// seconds prints a time in the unit that suits it.
+func seconds(s float64) string {
+	switch {
+	case s >= 1:
+		return fmt.Sprintf("%.3f s", s)
+	case s >= 1e-3:
+		return fmt.Sprintf("%.3f ms", s*1e3)
+	}
+	return fmt.Sprintf("%.2f µs", s*1e6)
+}
+
+// shares prints fractions, the largest first, those below half a percent left out.
+func shares(m map[string]float64) string {
+	var names []string
+	for n := range m {
+		names = append(names, n)
+	}
+	sort.Slice(names, func(i, j int) bool {
+		if m[names[i]] != m[names[j]] {
+			return m[names[i]] > m[names[j]]
+		}
+		return names[i] < names[j]
+	})
+	var parts []string
+	for _, n := range names {
+		if m[n] >= 0.005 {
+			parts = append(parts, fmt.Sprintf("%s %.0f %%", n, 100*m[n]))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// size prints a number of bytes.
+func size(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.2f GiB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%.2f MiB", float64(n)/(1<<20))
+	case n >= 1<<10:
+		return fmt.Sprintf("%.2f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%d B", n)
+}
