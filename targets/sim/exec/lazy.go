@@ -105,10 +105,10 @@ func (c *core) moveLater(f *frame) bool {
 	list := &c.lazy[d.o.local]
 	if a.o.param >= 0 {
 		if !c.args[a.o.param].stable {
-			c.claim(d.o.local, d.lo, d.hi)
+			c.claim(d)
 			return false
 		}
-		c.claim(d.o.local, d.lo, d.hi)
+		c.claim(d)
 		t := c.newLazy(list)
 		arg := &c.args[a.o.param]
 		t.src = origin{arg.buf, arg.buffer, arg.off + a.off, arg.fixed}
@@ -117,7 +117,7 @@ func (c *core) moveLater(f *frame) bool {
 	}
 	var from [maxRank]int64
 	src, ok := c.whence(a, &from)
-	c.claim(d.o.local, d.lo, d.hi)
+	c.claim(d)
 	if !ok {
 		return false
 	}
@@ -157,17 +157,21 @@ func (t *lazyTile) set(d *view, from *[maxRank]int64) {
 	t.rank = k
 }
 
-// claim makes room for a write to bytes of a local: what was to be moved there is forgotten, or moved now when only a part of it is
-// written.
-func (c *core) claim(local int, lo, hi int64) {
+// claim makes room for a write to a local: what was to be moved there is forgotten, or moved now when the write does not cover all of it.
+func (c *core) claim(d *view) {
+	local := d.o.local
 	list := c.lazy[local]
+	if len(list) == 0 {
+		return
+	}
+	whole := d.numel()*d.o.esize == d.hi-d.lo // no gaps
 	for i := 0; i < len(list); {
 		t := &list[i]
-		if t.lo >= hi || lo >= t.hi {
+		if t.lo >= d.hi || d.lo >= t.hi {
 			i++
 			continue
 		}
-		if t.lo < lo || t.hi > hi {
+		if !(whole && t.lo >= d.lo && t.hi <= d.hi) && !t.within(d) {
 			c.moveNow(local, t)
 		}
 		last := len(list) - 1
@@ -175,6 +179,20 @@ func (c *core) claim(local int, lo, hi int64) {
 		list = list[:last]
 	}
 	c.lazy[local] = list
+}
+
+// within says whether a view of the same layout covers the tile.
+func (t *lazyTile) within(d *view) bool {
+	if t.off != d.off || t.size != d.o.esize {
+		return false
+	}
+	k := 0
+	for i := 0; i < d.o.rank && k < t.rank; i++ {
+		if d.o.stride[i] == t.stride[k] && d.n[i] >= t.n[k] {
+			k++
+		}
+	}
+	return k == t.rank
 }
 
 // settleLocal moves what is still to be moved to bytes of a local.

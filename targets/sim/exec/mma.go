@@ -193,6 +193,7 @@ func (c *core) product(d matrix, a, b operandRef, m, n, k int64, acc bool) {
 		pb = c.pb
 		c.packB(pb, b, k, n)
 	}
+
 	if x != nil && !trans && m <= 12 {
 		kernels.GemmPartUnpackedA(d.data, d.ld, x, lda, pb, mi, ni, int(whole), int(p), ki, acc)
 		return

@@ -95,7 +95,7 @@ func (c *core) packed(b operandRef, k, n int64) (pb []float32, whole, p int64, o
 		c.packs[key] = x
 	}
 	if x == nil {
-		return nil, 0, 0, false
+		return nil, k, 0, false
 	}
 	return x.columns(c, j, n), x.k, p, true
 }
