@@ -297,6 +297,10 @@ var vecFns = map[*op.Info]plan.Fn{
 // compute emits the instructions of one op.
 func (e *eval) compute(v *ir.Value) *local {
 	o := v.Def()
+	if at := e.k.Pos; o.Pos.Line > 0 { // instructions know the op they come from, not only the kernel
+		e.k.Pos = plan.Pos{File: o.Pos.File, Line: o.Pos.Line, Col: o.Pos.Col}
+		defer func() { e.k.Pos = at }()
+	}
 	var out *local
 	switch {
 	case o.Info.Class == op.Elementwise:

@@ -108,7 +108,7 @@ func (m *Model) Time(ctx context.Context, req Request) ([]Timed, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, Timed{e, b, t})
+		out = append(out, Timed{b.Plan.Entry, b, t})
 	}
 	return out, nil
 }
