@@ -7,9 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// The two long parts of a tokenizer.json, some hundred thousand entries each, are read by hand: encoding/json is
-// several times slower at it, and takes the last of two equal keys in silence. The text has been through its check of
-// the syntax, so that only the shape is in question.
+// The two long parts of a tokenizer.json are read by hand: encoding/json takes the last of two equal keys in silence,
+// and merges come in two shapes. The text has been through its check of the syntax, so that only the shape is in question.
 
 // cursor walks over valid JSON.
 type cursor struct {
