@@ -1,13 +1,17 @@
 package mg
 
-import "apogee/ir/diag"
+import (
+	"strings"
+
+	"apogee/ir/diag"
+)
 
 // Codes of mistakes in the text.
 var (
 	CodeCharacter = diag.Register("MG001", "A character that no token begins with, or text that is not valid UTF-8.", "let a = 1 $ 2\n")
 	CodeNumber    = diag.Register("MG002", "A number with letters in it.", "let a = 3x\n")
 	CodeString    = diag.Register("MG003", "A string without an end, or with an escape that has no meaning.", "let a = \"abc\n")
-	CodeNesting   = diag.Register("MG004", "Brackets nested too deep.", "")
+	CodeNesting   = diag.Register("MG004", "Brackets nested too deep, or too many operators in one expression.", "let a = "+strings.Repeat("(", MaxNesting+1)+"1"+strings.Repeat(")", MaxNesting+1)+"\n")
 	CodeTooBig    = diag.Register("MG005", "A source file larger than the limit; no small text can trigger it.", "")
 )
 

@@ -28,7 +28,6 @@ type compiler struct {
 	scope *scope
 	slots int
 	rest  int // slot of the axes that .. stands for, plus one; 0 for none
-	held  []*local
 }
 
 // scope is the names of a block.
@@ -40,13 +39,12 @@ type scope struct {
 
 // local is a name in a frame.
 type local struct {
-	name   string
-	slot   int
-	kind   localKind
-	used   bool
-	warn   bool // say so when nothing uses it
-	at     diag.Range
-	format bool // a format variable of the signature
+	name string
+	slot int
+	kind localKind
+	used bool
+	warn bool // say so when nothing uses it
+	at   diag.Range
 }
 
 type localKind uint8
@@ -94,6 +92,7 @@ func (c *compiler) add(name string, kind localKind, at diag.Range) *local {
 	if other := c.scope.names[name]; other != nil {
 		c.diags.Errorf(CodeDuplicate, at, "%s is already defined in this block", name).
 			Note(other.at, "it is defined here").Helpf("choose another name, or make it a var and assign to it")
+		other.used, l.used = true, true
 	}
 	for s := c.scope.up; s != nil && kind != localParam; s = s.up {
 		if other := s.names[name]; s.sig && other != nil {
@@ -119,7 +118,11 @@ func (c *compiler) errorf(code string, n Syntax, format string, args ...any) *di
 func (c *compiler) badAt(p *place) code { return &constCode{p, bad} }
 
 func (c *compiler) expr(e *Expr) code {
-	if len(e.Rest) > MaxOperators {
+	n := len(e.Rest) + len(e.First.Ops)
+	for _, t := range e.Rest {
+		n += len(t.Right.Ops)
+	}
+	if n > MaxOperators {
 		c.errorf(CodeNesting, e, "the expression has more than %d operators", MaxOperators)
 		return c.badAt(c.at(e))
 	}
@@ -294,6 +297,7 @@ func (c *compiler) unknown(n *Name) code {
 	if !c.file.src.lost[word] {
 		d := c.errorf(CodeUnknown, n, "%s is not defined", word)
 		d.Suggest(word, c.candidates())
+		c.find(d.Suggestion) // it was meant, so it is not unused
 		switch {
 		case op.Lookup(word) != nil:
 			d.Message = fmt.Sprintf("%s is an op", word)

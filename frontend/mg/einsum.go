@@ -63,7 +63,7 @@ func (l *lowering) einsum(at *place, spec string, a, b *ir.Value, out *format.Fo
 				case n < 0:
 					why = fmt.Sprintf("%q names %d axes", s, len(t))
 				case rest >= 0 && rest != n:
-					why = fmt.Sprintf(".. stands for %s in one operand and for %d in the other", plural(rest, "axis"), n)
+					why = fmt.Sprintf(".. stands for %d axes in one operand and for %d in the other", rest, n)
 				}
 				rest = n
 			}

@@ -211,7 +211,7 @@ func (l *lowering) rangeList(c *binaryCode, a, b value) value {
 		if x.kind == kInt {
 			code = CodeOpen
 		}
-		l.report(code, at, "the end of a range").Expect("an int known when the module is built", x.describe())
+		l.report(code, at, "a range goes from an int to an int").Expect("an int known when the module is built", x.describe())
 		return bad
 	}
 	if hi-lo > MaxList || lo < math.MinInt64/2 || hi > math.MaxInt64/2 {
@@ -611,7 +611,7 @@ func (s *scopeStmt) run(l *lowering, fr []value) {
 	v := s.name.eval(l, fr)
 	if v.kind != kString {
 		if v.kind != kBad {
-			l.report(CodeType, s.name.where(), "the name of a scope").Expect("a string", v.describe())
+			l.report(CodeType, s.name.where(), "the name of a scope is a string").Expect("a string", v.describe())
 		}
 		return
 	}
@@ -631,7 +631,7 @@ func (s *tapStmt) run(l *lowering, fr []value) {
 	switch {
 	case name.kind == kBad || v.kind == kBad:
 	case name.kind != kString:
-		l.report(CodeType, s.name.where(), "the name of a tap").Expect("a string", name.describe())
+		l.report(CodeType, s.name.where(), "the name of a tap is a string").Expect("a string", name.describe())
 	case v.kind != kTensor:
 		l.report(CodeType, s.x.where(), "a tap takes a tensor").Expect("a tensor", v.describe())
 	default:

@@ -1,6 +1,7 @@
 package mg
 
 import (
+	"fmt"
 	"strconv"
 
 	"apogee/ir"
@@ -38,7 +39,7 @@ func (l *lowering) indexList(c *indexCode, base value, fr []value) value {
 		n, ok := v.int()
 		if !ok {
 			if v.kind != kBad {
-				l.report(CodeType, x.where(), "the index of a list").Expect("an int", v.describe())
+				l.report(CodeType, x.where(), "the index of a list is an int").Expect("an int", v.describe())
 			}
 			return 0, false
 		}
@@ -75,7 +76,7 @@ func (l *lowering) indexTensor(c *indexCode, x *ir.Value, fr []value) value {
 		}
 	}
 	if fixed > rank {
-		l.report(CodeShape, c.place, "more indices than axes").Expect("at most "+plural(rank, "index"), strconv.Itoa(fixed)).
+		l.report(CodeShape, c.place, "more indices than axes").Expect(fmt.Sprintf("at most %d", rank), strconv.Itoa(fixed)).
 			Helpf("the tensor is %s", x.Type)
 		return bad
 	}
@@ -147,7 +148,7 @@ func (l *lowering) cut(it *indexItem, x *ir.Value, axis int, fr []value) (*ir.Va
 			v := it.step.eval(l, fr)
 			if step, ok = v.int(); !ok || step < 1 {
 				if v.kind != kBad {
-					l.report(CodeType, it.step.where(), "the step of a slice").Expect("an int of at least 1", v.describe())
+					l.report(CodeType, it.step.where(), "the step of a slice is an int").Expect("an int of at least 1", v.describe())
 				}
 				return nil, false
 			}

@@ -17,7 +17,7 @@ import (
 // Limits of lowering, against sources that would grow without bound.
 const (
 	DefaultMaxOps = 4_000_000  // ops of a module, unless Options says otherwise
-	MaxSteps      = 50_000_000 // calls, rounds of loops and items of lists
+	MaxSteps      = 20_000_000 // calls, rounds of loops and items of lists
 	MaxList       = 1_000_000  // items of one list
 	MaxText       = 4096       // bytes of one string
 	MaxCallDepth  = 256        // defs that call each other
@@ -463,7 +463,7 @@ func (l *lowering) initStates(at *place) bool {
 			c, ok := v.int()
 			if !ok || c < 0 || c > MaxList {
 				if v.kind != kBad {
-					l.report(CodeType, s.count.where(), "the number of states").Expect("an int of at least 0", v.describe())
+					l.report(CodeType, s.count.where(), "the number of states is an int").Expect("an int of at least 0", v.describe())
 				}
 				c = 0
 			}
@@ -497,7 +497,7 @@ func (l *lowering) stateSlot(s *stateDecl, index code, fr []value, at *place) **
 		}
 		var ok bool
 		if i, ok = v.int(); !ok {
-			l.report(CodeType, index.where(), "the index of a state").Expect("an int", v.describe())
+			l.report(CodeType, index.where(), "the index of a state is an int").Expect("an int", v.describe())
 			return nil
 		}
 	} else if s.row {

@@ -52,7 +52,7 @@ func (l *lowering) tensorBinary(c *binaryCode, a, b value) value {
 		}
 	}
 	if x.Type.Format != y.Type.Format {
-		l.report(CodeFormat, c.place, "%s is between tensors of one format", c.op).
+		l.report(CodeFormat, c.place, "%s takes tensors of one format", c.op).
 			Expect(x.Type.String(), y.Type.String()).
 			Helpf("cast one: %s(%s)", x.Type.Format, clipped(c.right.where()))
 		return bad
@@ -548,7 +548,7 @@ func (l *lowering) attr(s *op.AttrSpec, x code, fr []value) (any, bool) {
 		}
 		want = "a list of dimensions such as [B, T, 64]"
 	}
-	l.report(CodeType, x.where(), "the attribute %s", s.Name).Expect(want, v.describe()).Helpf("%s", s.Doc)
+	l.report(CodeType, x.where(), "the attribute %s is of another kind", s.Name).Expect(want, v.describe()).Helpf("%s", s.Doc)
 	return nil, false
 }
 

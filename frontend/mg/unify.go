@@ -95,7 +95,7 @@ func (l *lowering) matchParams(c *callCode, fr []value) bool {
 			at = c.args[i].where()
 		}
 		fail := func(pat *pattern) {
-			code, got := mismatch(pat, fr[p.slot])
+			code, got := m.mismatch(pat, fr[p.slot])
 			d := l.report(code, at, "the argument %s of %s does not fit", p.name, c.def.name)
 			d.Expect(m.spell(pat), got).Note(pat.rng(), "the parameter is declared here")
 		}
@@ -136,7 +136,7 @@ func (l *lowering) matchValue(p *pattern, fr []value, v value, at *place, what s
 	}
 	m := matching{l: l, fr: fr}
 	fail := func(pat *pattern) {
-		code, got := mismatch(pat, v)
+		code, got := m.mismatch(pat, v)
 		d := l.report(code, at, "%s does not fit its type", what)
 		d.Expect(m.spell(pat), got).Note(pat.rng(), "the type is declared here")
 		if code == CodeFormat && pat.fmtCode != nil {
@@ -147,12 +147,14 @@ func (l *lowering) matchValue(p *pattern, fr []value, v value, at *place, what s
 }
 
 // mismatch picks the code for a value that does not match a pattern.
-func mismatch(p *pattern, v value) (code, found string) {
+func (m *matching) mismatch(p *pattern, v value) (code, found string) {
 	if v.kind != kTensor || p.word != patTensor {
 		return CodeType, v.describe()
 	}
-	if len(p.dims) == v.tensor().Type.Rank() && p.fmtCode != nil && p.fmtSlot < 0 {
-		return CodeFormat, v.String()
+	if p.fmtCode != nil {
+		if f := p.fmtCode.eval(m.l, m.fr); f.kind == kFormat && f.format() != v.tensor().Type.Format {
+			return CodeFormat, v.String()
+		}
 	}
 	return CodeShape, v.String()
 }

@@ -43,7 +43,7 @@ func (s *weightStmt) run(l *lowering, fr []value) {
 		return
 	}
 	if name.kind != kString || name.str() == "" {
-		l.report(CodeWeight, s.pathP, "the name of a weight").Expect("a string", name.describe())
+		l.report(CodeWeight, s.pathP, "the name of a weight is a string").Expect("a string", name.describe())
 		return
 	}
 	if n := strings.Count(name.str(), "{}"); stack >= 0 && n != 1 || stack < 0 && n != 0 {

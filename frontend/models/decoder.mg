@@ -6,7 +6,7 @@ import "huggingface"
 config {
   intermediate_size: int where > 0
   num_attention_heads: int where > 0
-  num_key_value_heads: int = config.num_attention_heads where config.num_attention_heads % config.num_key_value_heads == 0
+  num_key_value_heads: int = config.num_attention_heads where > 0
   head_dim: int = config.hidden_size / config.num_attention_heads where config.head_dim % 2 == 0
   max_position_embeddings: int = 2048 where > 0
   rope_theta: float = 10000.0
@@ -25,6 +25,8 @@ config {
     attention_factor: float?
   }?
 }
+
+require config.num_attention_heads % config.num_key_value_heads == 0, "groups of heads are of one size"
 
 // Query heads, groups of them that share keys and values, channels of a head.
 let H = config.num_attention_heads

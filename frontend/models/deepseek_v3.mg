@@ -7,7 +7,8 @@ model deepseek_v3 {
   architectures = ["DeepseekV3ForCausalLM"]
   model_types = ["deepseek_v3", "kimi_k2"]
   // Behind the last layer stand those for multi-token prediction, which generation does not need.
-  extra = ["model.layers.{config.num_hidden_layers + i}.*" for i in 0..config.num_nextn_predict_layers] + ["*.rotary_emb.inv_freq"]
+  extra = ["model.layers.{config.num_hidden_layers + i}.*" for i in 0..config.num_nextn_predict_layers] +
+    ["*.rotary_emb.inv_freq"]
 }
 
 config {
@@ -166,7 +167,11 @@ def moe(i: int, x: act[B, T, D], at: string) -> act[B, T, D] {
     unrolled_experts(h, weights, ids, "{at}.experts", E, config.moe_intermediate_size)
   }
   let y = reshape(routed, [B, T, D])
-  if config.n_shared_experts == 0 { y } else { y + gated_mlp(x, "{at}.shared_experts", config.n_shared_experts * config.moe_intermediate_size) }
+  if config.n_shared_experts == 0 {
+    y
+  } else {
+    y + gated_mlp(x, "{at}.shared_experts", config.n_shared_experts * config.moe_intermediate_size)
+  }
 }
 
 // Which experts a token goes to, and with what weight. The bias balances the load: it has a say in the

@@ -39,7 +39,8 @@ def llama3_frequencies(base: list, s: object) -> list {
     } else {
       let smooth = (n * f / (2 * pi) - low) / (high - low)
       (1 - smooth) * f / s.factor + smooth * f
-    } for f in base
+    }
+    for f in base
   ]
 }
 
@@ -93,7 +94,9 @@ def causal(pos: i32[..], T: dim, S: dim) -> bool[.., 1, T, S] {
 }
 
 // Attention with H heads in G groups that share keys and values.
-def attend(q: F[B, T, H, D], k: F[B, S, G, D], v: F[B, S, G, E], visible: bool[..P, 1, T, S], scale: float) -> F[B, T, H, E] {
+def attend(
+  q: F[B, T, H, D], k: F[B, S, G, D], v: F[B, S, G, E], visible: bool[..P, 1, T, S], scale: float,
+) -> F[B, T, H, E] {
   let groups = reshape(q, [B, T, G, H / G, D])
   let scores = einsum("btghd,bsgd->bghts", groups, k, format=f32) * scale
   let p = softmax(select(reshape(visible, [..P, 1, 1, T, S]), scores, -inf))
