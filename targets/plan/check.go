@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -55,13 +56,13 @@ func Check(p *Plan, rules *Rules) *diag.List {
 // Usage is how much global memory a plan takes, by what for. Buffers that share an address at different times count once in
 // Total but each in its own kind.
 type Usage struct {
-	Weights    int64 // weights and constants
-	State      int64
-	Inout      int64 // inputs and outputs
-	Activation int64 // the most that buffers of kind temp hold at once
-	Workspace  int64
-	Total      int64 // the end of the last buffer
-	Size       int64 // of the memory
+	Weights    int64 `json:"weights_bytes"` // weights and constants
+	State      int64 `json:"state_bytes"`
+	Inout      int64 `json:"inout_bytes"`      // inputs and outputs
+	Activation int64 `json:"activation_bytes"` // the most that buffers of kind temp hold at once
+	Workspace  int64 `json:"workspace_bytes"`
+	Total      int64 `json:"total_bytes"`    // the end of the last buffer
+	Size       int64 `json:"capacity_bytes"` // of the memory
 }
 
 // Over is by how many bytes the plan exceeds the memory; 0 if it fits.
@@ -430,16 +431,45 @@ func (c *checker) vectorFormats(k *Kernel, i int) {
 		mem, ok := c.p.Memories[t.Mem].Name, false
 		for j := range c.rules.Vector {
 			r := &c.rules.Vector[j]
-			if r.Queue != q {
-				continue
-			}
-			for _, m := range r.Mems {
-				ok = ok || m == mem
-			}
+			ok = ok || r.Queue == q && slices.Contains(r.Mems, mem)
 		}
 		if !ok {
 			c.at(codePath, k, i, "the engines of queue %s do not work in %s", q, mem)
 			return
 		}
 	}
+	var have []string
+	for j := range c.rules.Vector {
+		r := &c.rules.Vector[j]
+		if r.Queue != q {
+			continue
+		}
+		if r.takes(ins) {
+			return
+		}
+		for _, f := range r.Formats {
+			have = append(have, f.String())
+		}
+	}
+	if ins.Op == Vec && ins.Fn == VCast {
+		c.at(codeFormat, k, i, "no vector engine of queue %s converts %s to %s", q, ins.A.Format, ins.Dst.Format)
+		return
+	}
+	c.at(codeFormat, k, i, "no vector engine of queue %s works on %s", q, ins.WorkFormat()).
+		Expect("one of "+strings.Join(have, ", "), ins.WorkFormat().String())
+}
+
+// takes says whether a vector engine does an instruction in its formats. What only moves bits needs a format of the same width,
+// and a bool is worked on as any integer.
+func (r *VectorRule) takes(in *Instr) bool {
+	f := in.WorkFormat()
+	if in.Op == Vec && in.Fn == VCast {
+		return in.A.Format == in.Dst.Format || hasCast(r.Casts, in.A.Format, in.Dst.Format)
+	}
+	for _, g := range r.Formats {
+		if g == f || f == format.Bool && g.IsInt() || in.MovesBits() && g.Bits() == f.Bits() {
+			return true
+		}
+	}
+	return false
 }

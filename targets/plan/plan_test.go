@@ -355,6 +355,14 @@ func TestPlanted(t *testing.T) {
 		{"operands in the wrong memory", func(p *plan.Plan, k *plan.Kernel) {
 			k.Code[20].A, k.Code[20].B = k.Code[20].B, k.Code[20].A
 		}, []string{"PLAN035", "found l0b · l0a → l0c"}},
+		{"vector work in a format that the engine lacks", func(p *plan.Plan, k *plan.Kernel) { vector(k, plan.VExp, format.BF16, format.BF16) },
+			[]string{"PLAN037", "instruction 20", "no vector engine of queue v works on bf16", "expected one of f16, f32, found bf16"}},
+		{"a cast that the engine lacks", func(p *plan.Plan, k *plan.Kernel) { vector(k, plan.VCast, format.F16, format.F32) },
+			[]string{"PLAN037", "no vector engine of queue v converts f32 to f16"}},
+		{"vector work in another memory", func(p *plan.Plan, k *plan.Kernel) {
+			vector(k, plan.VExp, format.F32, format.F32)
+			k.Locals[5].Mem, k.Code[20].A.Mem, k.Code[20].Dst.Mem = plantest.L0C, plantest.L0C, plantest.L0C
+		}, []string{"PLAN035", "the engines of queue v do not work in l0c"}},
 		{"sizes that differ", func(p *plan.Plan, k *plan.Kernel) {
 			k.Code[25].A.Size[1], k.Code[25].Dst.Size[1] = plan.C(4), plan.C(5)
 		}, []string{"PLAN038", "axis 1 of A"}},
@@ -383,6 +391,16 @@ func TestPlanted(t *testing.T) {
 			}
 		})
 	}
+}
+
+// vector makes a vector instruction of the product, in the vector memory.
+func vector(k *plan.Kernel, fn plan.Fn, to, from format.Format) {
+	k.Locals = append(k.Locals, plan.Local{Name: "u", Mem: plantest.UB, Size: 64, Slots: 1, Last: len(k.Code) - 1})
+	row := func(f format.Format) plan.Tile {
+		return plantest.Tile(plantest.UB, len(k.Locals)-1, f, plan.C(0), plantest.Dim{Size: plan.C(16), Stride: int64(f.Bits() / 8)})
+	}
+	k.Code[20] = plantest.Instr(plan.Vec, plantest.V)
+	k.Code[20].Fn, k.Code[20].Dst, k.Code[20].A = fn, row(to), row(from)
 }
 
 // drop removes an instruction from a kernel with one loop.

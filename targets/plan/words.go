@@ -3,6 +3,8 @@ package plan
 import (
 	"sort"
 	"strings"
+
+	"apogee/ir/format"
 )
 
 // info is what the table of instructions says of one opcode.
@@ -70,6 +72,32 @@ func (f Fn) Arity() int {
 		return 3
 	}
 	return 2
+}
+
+// WorkFormat is the format that a vector instruction computes in: that of what it folds, sorts or compares, else of what it writes.
+func (in *Instr) WorkFormat() format.Format {
+	switch in.Op {
+	case VReduce, VScan, VTopK, VGroup, VPut:
+		return in.A.Format
+	case Vec:
+		if in.Fn != VSelect && in.A.Has() {
+			return in.A.Format
+		}
+	}
+	return in.Dst.Format
+}
+
+// MovesBits says whether a vector instruction only moves elements, whatever their bits mean.
+func (in *Instr) MovesBits() bool {
+	switch in.Op {
+	case VTake:
+		return true
+	case VPut:
+		return in.Fn == VCopy
+	case Vec:
+		return in.Fn == VCopy || in.Fn == VBitcast || in.Fn == VSelect
+	}
+	return false
 }
 
 // Word gives an instruction's neutral word, such as "mma", "vec_exp" or "reduce_max". Of Move it is "dma", which a

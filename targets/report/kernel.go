@@ -62,7 +62,7 @@ type TimelineOptions struct {
 }
 
 // WriteTimeline writes the first instructions of a launch as a picture, in the manner of llvm-mca: a line each, time to the
-// right, "." while it is held back, "#" while it holds its queue. The error is the writer's.
+// right, "." while it is held back, "#" while it holds its queue; up to where rounds repeat. The error is the writer's.
 func WriteTimeline(w io.Writer, t *trace.Trace, o TimelineOptions) error {
 	if o.Rows <= 0 {
 		o.Rows = 60
@@ -80,6 +80,12 @@ func WriteTimeline(w io.Writer, t *trace.Trace, o TimelineOptions) error {
 		}
 	}
 	b := &strings.Builder{}
+	for i, s := range spans {
+		if s.Times > 1 && i > 0 {
+			spans = spans[:i+1]
+			break
+		}
+	}
 	if len(spans) == 0 {
 		fmt.Fprintf(b, "the trace has no instructions of step %d\n", o.Step)
 		_, err := io.WriteString(w, b.String())
@@ -87,20 +93,20 @@ func WriteTimeline(w io.Writer, t *trace.Trace, o TimelineOptions) error {
 	}
 	from, to := spans[0].Start-spans[0].Wait, 0.0
 	for _, s := range spans {
-		from = min(from, s.Start-s.Wait)
-		if s.Times <= 1 {
-			to = max(to, s.End)
+		if s.Times > 1 && to > 0 { // the picture is of what comes before
+			break
 		}
+		from, to = min(from, s.Start-s.Wait), max(to, s.End)
 	}
 	to = max(to, from+1e-12)
 	col := func(x float64) int {
 		return max(0, min(o.Width, int((x-from)/(to-from)*float64(o.Width)+0.5)))
 	}
-	fmt.Fprintf(b, "%s from %s on, a column is %s\n", "first instructions,", Seconds(from), Seconds((to-from)/float64(o.Width)))
+	fmt.Fprintf(b, "first instructions, from %s on, a column is %s\n", Seconds(from), Seconds((to-from)/float64(o.Width)))
 	for _, s := range spans {
 		label := fmt.Sprintf("%4d %-8s %-20s", s.Instr, clip(t.Tracks[s.Track], 8), clip(s.Name, 20))
 		if s.Times > 1 {
-			fmt.Fprintf(b, "%s|%s to %s\n", label, strings.Repeat(" ", col(s.Start)), Seconds(s.End))
+			fmt.Fprintf(b, "%s| and so on to %s\n", label, Seconds(s.End))
 			continue
 		}
 		line := []byte(strings.Repeat(" ", o.Width))

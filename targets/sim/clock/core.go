@@ -325,7 +325,7 @@ func (c *core) perform(q int, p *pending, start stamp) {
 // startReason says what an instruction's start-up counts as.
 func startReason(k *cost) Reason {
 	if k.reason == Path {
-		return Latency
+		return Startup
 	}
 	return k.reason
 }
@@ -347,12 +347,25 @@ func (c *core) timing(k *cost) timed {
 	t.mem = ticks(float64(k.far) * miss * c.memByte)
 	t.cache = ticks(float64(k.far) * c.cacheByte)
 	if !k.write {
-		t.latent = c.m.memLatency
-		if c.m.cache != nil {
-			t.latent = ticks((float64(float64(c.m.memLatency)*miss) + float64(float64(c.m.cacheLate)*(1-miss))) / PerCycle)
-		}
+		t.latent = c.latency(miss)
 	}
 	return *t
+}
+
+// latency is the way of the first byte when a part of the bytes comes from memory and the rest from the cache, the mean of both.
+func (c *core) latency(miss float64) Ticks {
+	if c.m.cache == nil {
+		return c.m.memLatency
+	}
+	return ticks((float64(float64(c.m.memLatency)*miss) + float64(float64(c.m.cacheLate)*(1-miss))) / PerCycle)
+}
+
+// loadLatency is how long the scalar unit waits for a value.
+func (c *core) loadLatency(t *plan.Tile) Ticks {
+	if t.Mem != 0 {
+		return 0
+	}
+	return c.latency(c.missRead[t.Param])
 }
 
 // scalarStep runs the next instruction of the code on the scalar unit.
@@ -395,7 +408,7 @@ func (c *core) scalarStep() {
 			c.loads[in.Assume.Why] = true
 		}
 		c.spend(c.m.issue, Scalar)
-		c.spend(c.m.scalarLoad(&in.A), Latency)
+		c.spend(c.loadLatency(&in.A), Latency)
 		c.pc++
 	default:
 		c.issueNow(false)

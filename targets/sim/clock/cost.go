@@ -286,17 +286,6 @@ func parts(in *plan.Instr, columns int64) []part {
 	return []part{{chip.Basic, 1}}
 }
 
-// moves says whether a vector instruction only moves bits, so that any format of the same width has its rate.
-func moves(in *plan.Instr) bool {
-	switch in.Op {
-	case plan.VTake, plan.VPut:
-		return in.Fn == plan.VCopy
-	case plan.Vec:
-		return in.Fn == plan.VCopy || in.Fn == plan.VBitcast || in.Fn == plan.VSelect
-	}
-	return false
-}
-
 func (cs *costs) vector(i int, in *plan.Instr, regs []int64) (*cost, error) {
 	m := cs.m
 	// The elements that it goes through: what it folds or sorts, else what it writes.
@@ -305,10 +294,7 @@ func (cs *costs) vector(i int, in *plan.Instr, regs []int64) (*cost, error) {
 	case plan.VReduce, plan.VScan, plan.VTopK, plan.VGroup, plan.VPut:
 		work = &in.A
 	}
-	f := work.Format
-	if in.Op == plan.Vec && in.Fn != plan.VSelect && in.A.Has() {
-		f = in.A.Format // a comparison works in its operands' format
-	}
+	f := in.WorkFormat()
 	list := parts(in, in.Dst.Size[len(in.Dst.Size)-1].Eval(regs))
 	engine, rates := m.vectorRates(in, f, list)
 	if engine == nil {
@@ -353,8 +339,8 @@ func (m *machine) vectorRates(in *plan.Instr, f format.Format, list []part) (*ch
 		var out []*chip.VectorRate
 		for _, p := range list {
 			r := e.Rate(f, p.class)
-			if r == nil && p.class == chip.Basic {
-				r = standIn(e, in, f)
+			if r == nil {
+				r = standIn(e, in, f, p.class)
 			}
 			if r == nil || !(r.ElementsPerCycle.Value > 0) {
 				break
@@ -368,13 +354,13 @@ func (m *machine) vectorRates(in *plan.Instr, f format.Format, list []part) (*ch
 	return nil, nil
 }
 
-// standIn gives the rate of a basic operation on a format that has none of its own: a cast's is that of the other format,
-// the wider first; bits that are only moved have that of any format of their width; a bool is the narrowest integer.
-func standIn(e *chip.Engine, in *plan.Instr, f format.Format) *chip.VectorRate {
+// standIn gives the rate of an operation on a format that has none of its own: a cast's is that of the other format, the
+// wider first; bits that are only moved have that of any format of their width; a bool is the narrowest integer.
+func standIn(e *chip.Engine, in *plan.Instr, f format.Format, class chip.OpClass) *chip.VectorRate {
 	pick := func(ok func(format.Format) bool) (best *chip.VectorRate) {
 		for j := range e.Vector {
 			r := &e.Vector[j]
-			if r.Op == chip.Basic && ok(r.Format) && (best == nil || r.Format.Bits() < best.Format.Bits()) {
+			if r.Op == class && ok(r.Format) && (best == nil || r.Format.Bits() < best.Format.Bits()) {
 				best = r
 			}
 		}
@@ -386,24 +372,16 @@ func standIn(e *chip.Engine, in *plan.Instr, f format.Format) *chip.VectorRate {
 		if a.Bits() < d.Bits() {
 			a, d = d, a
 		}
-		if r := e.Rate(a, chip.Basic); r != nil {
+		if r := e.Rate(a, class); r != nil {
 			return r
 		}
-		return e.Rate(d, chip.Basic)
+		return e.Rate(d, class)
 	case f == format.Bool:
 		return pick(format.Format.IsInt)
-	case moves(in):
+	case in.MovesBits():
 		return pick(func(g format.Format) bool { return g.Bits() == f.Bits() })
 	}
 	return nil
-}
-
-// scalarLoad is how long the scalar unit waits for a value from memory.
-func (m *machine) scalarLoad(t *plan.Tile) Ticks {
-	if t.Mem == 0 {
-		return m.memLatency
-	}
-	return 0
 }
 
 // errLong is the error of a plan whose simulation does not end in time.

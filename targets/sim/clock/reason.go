@@ -11,7 +11,8 @@ const (
 	Memory                // the bandwidth of global memory
 	Cache                 // the bandwidth of the cache
 	Path                  // the rate of paths between memories
-	Latency               // start-up of transfers, and the way of the first byte
+	Startup               // start-up of transfers
+	Latency               // the way of the first byte from memory
 	Matrix                // matrix engines
 	Vector                // vector engines
 	Scalar                // the scalar unit: issue, loops, scalar loads
@@ -19,7 +20,7 @@ const (
 	NumReasons
 )
 
-var reasonNames = [NumReasons]string{"launch", "memory", "cache", "path", "latency", "matrix", "vector", "scalar", "sync"}
+var reasonNames = [NumReasons]string{"launch", "memory", "cache", "path", "startup", "latency", "matrix", "vector", "scalar", "sync"}
 
 // String gives the reason's word, as in JSON.
 func (r Reason) String() string {
