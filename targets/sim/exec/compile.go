@@ -94,6 +94,7 @@ type program struct {
 type compiler struct {
 	p      *plan.Plan
 	c      *chip.Chip
+	vocab  plan.Vocab
 	scalar int
 	queues int
 	rates  map[rateKey]*chip.MatrixRate
@@ -104,8 +105,9 @@ type rateKey struct {
 	a, b, acc format.Format
 }
 
-func newCompiler(p *plan.Plan, c *chip.Chip) *compiler {
-	z := &compiler{p: p, c: c, scalar: -1, queues: len(p.Queues), rates: map[rateKey]*chip.MatrixRate{}}
+func newCompiler(p *plan.Plan, d *Device) *compiler {
+	c := d.chip
+	z := &compiler{p: p, c: c, vocab: d.vocab, scalar: -1, queues: len(p.Queues), rates: map[rateKey]*chip.MatrixRate{}}
 	for _, e := range c.EnginesOf(chip.Scalar) {
 		for i, q := range p.Queues {
 			if q.Name == e.Queue && z.scalar < 0 {
@@ -133,8 +135,8 @@ func (z *compiler) fail(k *plan.Kernel, i int, err error) error {
 	where := "kernel " + k.Name
 	if i >= 0 && i < len(k.Code) {
 		where += fmt.Sprintf(", instruction %d", i)
-		d.Note(diag.Range{}, "%s", guard.Text(z.p, k, &k.Code[i]))
-		if s := guard.Source(z.p, k.Code[i].Pos); s != "" {
+		d.Note(diag.Range{}, "%s", plan.InstrText(z.p, k, i, z.vocab))
+		if s := plan.PosText(z.p, k.Code[i].Pos); s != "" {
 			d.Note(diag.Range{}, "from %s", s)
 		}
 	}
@@ -331,7 +333,7 @@ func (z *compiler) instr(k *plan.Kernel, in *instr, src *plan.Instr) error {
 		case plan.VAdd, plan.VSub, plan.VMul, plan.VMax, plan.VMin, plan.SDiv, plan.SMod, plan.SLt:
 			return nil
 		}
-		return problem("set does not know the function %s", guard.FnName(src.Fn))
+		return problem("set does not know the function %s", src.Fn)
 	case plan.Signal, plan.Wait:
 		if src.Flag < 0 || src.Flag >= len(k.Flags) {
 			return problem("flag %d of %d", src.Flag, len(k.Flags))
@@ -373,10 +375,10 @@ func (z *compiler) instr(k *plan.Kernel, in *instr, src *plan.Instr) error {
 		return nil
 	}
 	if in.dst == nil {
-		return problem("%s needs a result", guard.OpName(src.Op))
+		return problem("%s needs a result", src.Op)
 	}
 	if in.dst2 != nil && src.Op != plan.VTopK && src.Op != plan.VGroup {
-		return problem("%s has one result", guard.OpName(src.Op))
+		return problem("%s has one result", src.Op)
 	}
 	flush := z.c.FlushSubnormals
 	switch src.Op {
@@ -426,7 +428,7 @@ func (z *compiler) instr(k *plan.Kernel, in *instr, src *plan.Instr) error {
 		}
 	}
 	if in.dst.rank == 0 && src.Op != plan.Move && src.Op != plan.Vec && src.Op != plan.VIota {
-		return problem("%s needs an axis", guard.OpName(src.Op))
+		return problem("%s needs an axis", src.Op)
 	}
 	return nil
 }

@@ -177,19 +177,19 @@ func TestPlanted(t *testing.T) {
 		}, guard.Unwritten, []string{"nothing has written", "local"}},
 		{"first sum without start", func(b *builder, k *plan.Kernel) {
 			find(k, plan.Mma, 0).Acc = plan.C(1)
-		}, guard.Unwritten, []string{"mma", ".acc"}},
+		}, guard.Unwritten, []string{".acc"}},
 		{"beyond the buffer", func(b *builder, k *plan.Kernel) {
 			in := find(k, plan.Move, 0)
 			in.A.Base = in.A.Base.AddC(k.Params[0].Size / 2)
-		}, guard.OutOfRange, []string{"parameter x (buffer x)", "move"}},
+		}, guard.OutOfRange, []string{"parameter x (buffer x)", "x["}},
 		{"beyond the local", func(b *builder, k *plan.Kernel) {
 			in := find(k, plan.Mma, 0)
 			in.Dst.Base = in.Dst.Base.AddC(4)
-		}, guard.OutOfRange, []string{"mma", "acc"}},
+		}, guard.OutOfRange, []string{"acc"}},
 		{"write below the local", func(b *builder, k *plan.Kernel) {
 			in := find(k, plan.Move, 0)
 			in.Dst.Base = in.Dst.Base.AddC(-4)
-		}, guard.OutOfRange, []string{"move"}},
+		}, guard.OutOfRange, []string{"reaches outside"}},
 		{"overlapping locals", func(b *builder, k *plan.Kernel) {
 			other := 1 + slices.IndexFunc(k.Locals[1:], func(l plan.Local) bool { return l.Mem == k.Locals[0].Mem })
 			k.Locals[other].Addr = k.Locals[0].Addr + k.Locals[0].Size - 4

@@ -14,6 +14,7 @@ import (
 
 	"apogee/ir/diag"
 	"apogee/ir/tensor"
+	"apogee/targets/bind"
 	"apogee/targets/chip"
 	"apogee/targets/plan"
 	"apogee/targets/sim/guard"
@@ -48,6 +49,7 @@ type Options struct {
 // Runs on one device take turns.
 type Device struct {
 	chip    *chip.Chip
+	vocab   plan.Vocab
 	weights Weights
 	opt     Options
 
@@ -86,7 +88,7 @@ func NewDevice(c *chip.Chip, w Weights, opt Options) *Device {
 	if opt.PackLimit == 0 {
 		opt.PackLimit = 4 << 30
 	}
-	return &Device{chip: c, weights: w, opt: opt, loaded: map[string]*weight{}, states: map[string]*state{},
+	return &Device{chip: c, vocab: bind.Vocab(c), weights: w, opt: opt, loaded: map[string]*weight{}, states: map[string]*state{},
 		packs: packs{all: map[packKey]*pack{}, ints: map[packKey]*kernels.Int8B{}, limit: opt.PackLimit}, lefts: lefts{all: map[leftKey]*leftPack{}}}
 }
 
@@ -146,7 +148,7 @@ func (d *Device) Machine(p *plan.Plan) (*Machine, error) {
 	if err := m.checkBuffers(); err != nil {
 		return nil, err
 	}
-	z := newCompiler(p, d.chip)
+	z := newCompiler(p, d)
 	for i := range p.Kernels {
 		prog, err := z.kernel(&p.Kernels[i])
 		if err != nil {
@@ -154,7 +156,7 @@ func (d *Device) Machine(p *plan.Plan) (*Machine, error) {
 		}
 		m.progs = append(m.progs, prog)
 		if d.opt.Guard {
-			if err := guard.Check(p, &p.Kernels[i]); err != nil {
+			if err := guard.Check(p, &p.Kernels[i], d.vocab); err != nil {
 				return nil, err
 			}
 		}
@@ -447,7 +449,7 @@ func (m *Machine) load(ctx context.Context) error {
 		m.bufs[i] = s.data[b.Addr-s.lo:][:b.Size:b.Size]
 	}
 	if m.d.opt.Guard {
-		m.guard = guard.New(m.p, newCompiler(m.p, m.d.chip).scalar)
+		m.guard = guard.New(m.p, newCompiler(m.p, m.d).scalar, m.d.vocab)
 	}
 	m.ready = true
 	return nil

@@ -177,7 +177,7 @@ func (c *core) fit(in *instr, f *frame) error {
 // fault makes an error about an instruction.
 func (c *core) fault(in *instr, kind guard.Kind, format string, args ...any) error {
 	return &guard.Fault{
-		Kind: kind, Plan: c.prog.plan, Kernel: c.prog.kernel, Launch: c.launch, Core: c.id,
+		Kind: kind, Plan: c.prog.plan, Vocab: c.dev.vocab, Kernel: c.prog.kernel, Launch: c.launch, Core: c.id,
 		At: guard.Place{Instr: in.index, Block: c.block}, Other: guard.Place{Instr: -1},
 		Detail: fmt.Sprintf(format, args...),
 	}

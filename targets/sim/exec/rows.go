@@ -118,7 +118,7 @@ func (in *instr) checkReduce(flush bool) error {
 		in.foldInt = foldInt(in.fn, in.class, f)
 	}
 	if in.fold32 == nil && in.fold64 == nil && in.foldInt == nil {
-		return problem("reduce does not fold %s with %s", f, guard.FnName(in.fn))
+		return problem("reduce does not fold %s with %s", f, in.fn)
 	}
 	return nil
 }
@@ -481,7 +481,7 @@ func (in *instr) checkTopK() error {
 	case in.dst2 != nil && in.dst2.fmt != format.I32:
 		return problem("top_k gives columns as i32, found %s", in.dst2.fmt)
 	case in.fn != plan.VMax && in.fn != plan.VMin:
-		return problem("top_k takes the largest (max) or the smallest (min), found %s", guard.FnName(in.fn))
+		return problem("top_k takes the largest (max) or the smallest (min), found %s", in.fn)
 	}
 	in.class = classOf(in.a.fmt)
 	return nil
@@ -611,7 +611,7 @@ func (in *instr) checkPut(flush bool) error {
 		}
 		return nil
 	}
-	return problem("put does not combine with %s", guard.FnName(in.fn))
+	return problem("put does not combine with %s", in.fn)
 }
 
 // runGroup sorts slots by the group they name, stably.

@@ -12,7 +12,6 @@ import (
 	"apogee/ir/format"
 	"apogee/ir/tensor"
 	"apogee/targets/plan"
-	"apogee/targets/sim/guard"
 )
 
 func list(t testing.TB, f format.Format, shape []int64, x ...float64) *tileOf {
@@ -111,7 +110,7 @@ func TestReduce(t *testing.T) {
 						if !f.IsFloat() {
 							want = float64(f.DecodeInt(f.EncodeInt(int64(want))))
 							if got[i] != want {
-								t.Fatalf("%s of %s: %v, want %v", guard.FnName(fn), f, got[i], want)
+								t.Fatalf("%s of %s: %v, want %v", fn, f, got[i], want)
 							}
 							continue
 						}
@@ -122,7 +121,7 @@ func TestReduce(t *testing.T) {
 						}
 						lo, hi := f.Round(want-slack), f.Round(want+slack)
 						if got[i] < lo || got[i] > hi || got[i] != got[i] && lo == lo && hi == hi {
-							t.Fatalf("%s of %s, %d columns: %v, want %v (from %v to %v)", guard.FnName(fn), f, cols, got[i], f.Round(want), lo, hi)
+							t.Fatalf("%s of %s, %d columns: %v, want %v (from %v to %v)", fn, f, cols, got[i], f.Round(want), lo, hi)
 						}
 					}
 				}
@@ -136,7 +135,7 @@ func TestReduce(t *testing.T) {
 			t.Fatal(err)
 		}
 		if v := f64s(t, out); v[0] == v[0] || v[1] != v[1] {
-			t.Errorf("%s with NaN: %v", guard.FnName(fn), v)
+			t.Errorf("%s with NaN: %v", fn, v)
 		}
 	}
 }
@@ -239,7 +238,7 @@ func TestTopK(t *testing.T) {
 					})
 					for j := range k {
 						if w := order[j]; int(at[int64(i)*k+j]) != w || !sameFloat(got[int64(i)*k+j], row[w]) {
-							t.Fatalf("%s %s of %d, row %d: place %d is column %v (%v), want %d (%v)", f, guard.FnName(fn), k, i, j, at[int64(i)*k+j], got[int64(i)*k+j], w, row[w])
+							t.Fatalf("%s %s of %d, row %d: place %d is column %v (%v), want %d (%v)", f, fn, k, i, j, at[int64(i)*k+j], got[int64(i)*k+j], w, row[w])
 						}
 					}
 				}
@@ -292,7 +291,7 @@ func TestTakePut(t *testing.T) {
 			}
 			for i, g := range f64s(t, out) {
 				if !sameFloat(g, want[i]) && g != want[i] {
-					t.Fatalf("put.%s of %s: element %d is %v, want %v", guard.FnName(fn), f, i, g, want[i])
+					t.Fatalf("put.%s of %s: element %d is %v, want %v", fn, f, i, g, want[i])
 				}
 			}
 		}
@@ -440,7 +439,7 @@ func TestLayouts(t *testing.T) {
 				c.in.Op = plan.Vec
 				out, _, err := apply(t, testChip(), c.in, d, nil, c.a, c.b, c.c)
 				if err != nil {
-					t.Fatalf("%s: %v", guard.FnName(c.in.Fn), err)
+					t.Fatalf("%s: %v", c.in.Fn, err)
 				}
 				want := slices.Clone(old)
 				for i := range n {
@@ -452,7 +451,7 @@ func TestLayouts(t *testing.T) {
 				}
 				for i, g := range f64s(t, out) {
 					if g != want[i] {
-						t.Fatalf("%s of %s %v, strides %v = %v, %v: element %d is %v, want %v", guard.FnName(c.in.Fn), f, size, ds, as, bs, i, g, want[i])
+						t.Fatalf("%s of %s %v, strides %v = %v, %v: element %d is %v, want %v", c.in.Fn, f, size, ds, as, bs, i, g, want[i])
 					}
 				}
 			}
@@ -546,7 +545,7 @@ func TestFlush(t *testing.T) {
 					continue
 				}
 				if !sameFloat(got[i], w) {
-					t.Errorf("%s of %s, element %d: %v, want %v", guard.FnName(k.fn), f, i, got[i], w)
+					t.Errorf("%s of %s, element %d: %v, want %v", k.fn, f, i, got[i], w)
 				}
 			}
 		}

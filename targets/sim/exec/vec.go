@@ -3,7 +3,6 @@ package exec
 import (
 	"apogee/ir/format"
 	"apogee/targets/plan"
-	"apogee/targets/sim/guard"
 	"apogee/targets/sim/kernels"
 )
 
@@ -365,12 +364,12 @@ func (in *instr) checkVec(flush bool) error {
 	fn := in.fn
 	in.arity = arity(fn)
 	if in.arity == 0 {
-		return problem("%s is no function of elements", guard.FnName(fn))
+		return problem("%s is no function of elements", fn)
 	}
 	ops := []*operand{in.a, in.b, in.c}
 	for i := in.arity; i < 3; i++ {
 		if ops[i] != nil {
-			return problem("%s takes %d operands", guard.FnName(fn), in.arity)
+			return problem("%s takes %d operands", fn, in.arity)
 		}
 	}
 	in.useImm = false
@@ -421,19 +420,19 @@ func (in *instr) checkVec(flush bool) error {
 			f = o.fmt
 		}
 		if classOf(o.fmt) != classOf(f) {
-			return problem("%s mixes %s and %s", guard.FnName(fn), f, o.fmt)
+			return problem("%s mixes %s and %s", fn, f, o.fmt)
 		}
 	}
 	if f == format.Invalid {
-		return problem("%s needs an operand", guard.FnName(fn))
+		return problem("%s needs an operand", fn)
 	}
 	in.class = classOf(f)
 	if isCompare(fn) {
 		if d.fmt != format.Bool {
-			return problem("%s gives bool, found %s", guard.FnName(fn), d.fmt)
+			return problem("%s gives bool, found %s", fn, d.fmt)
 		}
 	} else if classOf(d.fmt) != in.class {
-		return problem("%s of %s gives %s: a cast changes it", guard.FnName(fn), f, d.fmt)
+		return problem("%s of %s gives %s: a cast changes it", fn, f, d.fmt)
 	}
 	in.flush = flush && arithmetic(fn) && f.IsFloat()
 	if in.flush && d.fmt.IsFloat() {
@@ -442,7 +441,7 @@ func (in *instr) checkVec(flush bool) error {
 	in.fn32, in.fn64, in.fnInt = laneF32(fn), laneF64(fn), laneInt(fn, in.class, f)
 	in.unary, in.binary, in.comparison = kernelUnary[fn], kernelBinary[fn], kernelCompare[fn]
 	if in.class == inF32 && in.fn32 == nil && !isCompare(fn) || in.class == inF64 && in.fn64 == nil || in.class >= inI64 && in.fnInt == nil {
-		return problem("%s does not take %s", guard.FnName(fn), f)
+		return problem("%s does not take %s", fn, f)
 	}
 	return nil
 }

@@ -12,7 +12,6 @@ import (
 	"apogee/ir/tensor"
 	"apogee/targets/chip"
 	"apogee/targets/plan"
-	"apogee/targets/sim/guard"
 )
 
 var testChip = sync.OnceValue(func() *chip.Chip {
@@ -267,7 +266,7 @@ func TestFunctions(t *testing.T) {
 			if f == format.U64 {
 				continue // TestWide
 			}
-			t.Run(guard.FnName(fn.fn)+"/"+f.String(), func(t *testing.T) {
+			t.Run(fn.fn.String()+"/"+f.String(), func(t *testing.T) {
 				t.Parallel()
 				testFunction(t, fn, f)
 			})
@@ -372,7 +371,7 @@ func testFunction(t *testing.T, fn function, f format.Format) {
 					slips++ // the reference rounds to float64 on the way
 					continue
 				}
-				t.Fatalf("%s(%v, %v, %v) = %v, want %v", guard.FnName(fn.fn), x, y, z, g, want)
+				t.Fatalf("%s(%v, %v, %v) = %v, want %v", fn.fn, x, y, z, g, want)
 			}
 			continue
 		}
@@ -381,7 +380,7 @@ func testFunction(t *testing.T, fn function, f format.Format) {
 			want = 1 - p[0]
 		}
 		if got != want {
-			t.Fatalf("%s(%d, %d, %d) = %#x, want %#x", guard.FnName(fn.fn), f.DecodeInt(p[0]), f.DecodeInt(p[1]), f.DecodeInt(p[2]), got, want)
+			t.Fatalf("%s(%d, %d, %d) = %#x, want %#x", fn.fn, f.DecodeInt(p[0]), f.DecodeInt(p[1]), f.DecodeInt(p[2]), got, want)
 		}
 	}
 	if slips*1000 > int(count)*4 {
@@ -420,7 +419,7 @@ func TestWide(t *testing.T) {
 		data, _ := out.Bytes()
 		for i, w := range c.want {
 			if got := format.Get(f, data, i); got != w {
-				t.Errorf("%s, element %d: %d, want %d", guard.FnName(c.fn), i, got, w)
+				t.Errorf("%s, element %d: %d, want %d", c.fn, i, got, w)
 			}
 		}
 	}
@@ -465,7 +464,7 @@ func TestShifts(t *testing.T) {
 					want = xs[i] >> n
 				}
 				if got := format.Get(f, data, i); got != want {
-					t.Fatalf("%s of %s: %#x by %d is %#x, want %#x", guard.FnName(fn), f, xs[i], n, got, want)
+					t.Fatalf("%s of %s: %#x by %d is %#x, want %#x", fn, f, xs[i], n, got, want)
 				}
 			}
 		}

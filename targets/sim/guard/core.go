@@ -137,7 +137,7 @@ func (c *Core) ordered(e *event) bool {
 
 func (c *Core) fault(kind Kind, a *Area, lo, hi int64, other *event, detail string, args ...any) *Fault {
 	f := &Fault{
-		Kind: kind, Plan: c.l.g.p, Kernel: c.k, Launch: c.l.step.Name, Core: c.id,
+		Kind: kind, Plan: c.l.g.p, Vocab: c.l.g.vocab, Kernel: c.k, Launch: c.l.step.Name, Core: c.id,
 		At: Place{int(c.now.instr), c.now.block}, Other: Place{Instr: -1}, Lo: lo, Hi: hi, Detail: fmt.Sprintf(detail, args...),
 	}
 	if other != nil {

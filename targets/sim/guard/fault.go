@@ -57,12 +57,13 @@ type Fault struct {
 	Kernel *plan.Kernel
 	Launch string // the step's name
 	Core   int64
-	At     Place  // who
-	Other  Place  // the other instruction involved; Instr is -1 when there is none
-	What   string // what was accessed, such as "local a" or "parameter x"
-	Lo, Hi int64  // the bytes concerned, Hi exclusive: of the memory for a local, of the parameter else
-	Detail string // a sentence
-	Help   string // what to do
+	At     Place      // who
+	Other  Place      // the other instruction involved; Instr is -1 when there is none
+	What   string     // what was accessed, such as "local a" or "parameter x"
+	Lo, Hi int64      // the bytes concerned, Hi exclusive: of the memory for a local, of the parameter else
+	Detail string     // a sentence
+	Help   string     // what to do
+	Vocab  plan.Vocab // the chip's words for instructions; may be nil
 }
 
 // Diagnostic spells the fault out: instruction, text, other instruction, kernel, block, bytes and source.
@@ -91,31 +92,12 @@ func (f *Fault) note(d *diag.Diagnostic, word string, at Place) {
 	if f.Kernel == nil || at.Instr < 0 || at.Instr >= len(f.Kernel.Code) {
 		return
 	}
-	in := &f.Kernel.Code[at.Instr]
-	src := Source(f.Plan, in.Pos)
+	src := plan.PosText(f.Plan, f.Kernel.Code[at.Instr].Pos)
 	if src != "" {
 		src = ", from " + src
 	}
-	d.Note(diag.Range{}, "%s instruction %d, block %d: %s%s", word, at.Instr, at.Block, Text(f.Plan, f.Kernel, in), src)
+	d.Note(diag.Range{}, "%s instruction %d, block %d: %s%s", word, at.Instr, at.Block, plan.InstrText(f.Plan, f.Kernel, at.Instr, f.Vocab), src)
 }
 
 // Error gives the diagnostic's text.
 func (f *Fault) Error() string { return f.Diagnostic().Error() }
-
-// Source spells out where an instruction comes from: file, line, column and scope; "" when unknown.
-func Source(p *plan.Plan, at plan.Pos) string {
-	if p == nil {
-		return ""
-	}
-	s := ""
-	if at.File > 0 && int(at.File) <= len(p.Files) {
-		s = fmt.Sprintf("%s:%d:%d", p.Files[at.File-1], at.Line, at.Col)
-	}
-	if at.Scope > 0 && int(at.Scope) <= len(p.Scopes) {
-		if s != "" {
-			s += " "
-		}
-		s += "(" + p.Scopes[at.Scope-1] + ")"
-	}
-	return s
-}

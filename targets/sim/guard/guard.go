@@ -10,14 +10,16 @@ import (
 // Guard watches the runs of one plan.
 type Guard struct {
 	p       *plan.Plan
+	vocab   plan.Vocab
 	scalar  int // the scalar unit's queue
 	queues  int
 	written []*bitmap // by buffer: what has been written of temporaries, workspaces and outputs; nil for others
 }
 
-// New makes a guard. scalar is the number of the scalar unit's queue, which may be one more than the plan's last.
-func New(p *plan.Plan, scalar int) *Guard {
-	g := &Guard{p: p, scalar: scalar, queues: max(len(p.Queues), scalar+1), written: make([]*bitmap, len(p.Buffers))}
+// New makes a guard. scalar is the number of the scalar unit's queue, which may be one more than the plan's last; v has the words in
+// which faults show instructions, and may be nil.
+func New(p *plan.Plan, scalar int, v plan.Vocab) *Guard {
+	g := &Guard{p: p, vocab: v, scalar: scalar, queues: max(len(p.Queues), scalar+1), written: make([]*bitmap, len(p.Buffers))}
 	for i := range p.Buffers {
 		switch b := &p.Buffers[i]; b.Kind {
 		case plan.Temp, plan.Workspace, plan.Output:
@@ -29,9 +31,9 @@ func New(p *plan.Plan, scalar int) *Guard {
 
 // Check finds what is wrong with a kernel's locals before anything runs: two that lie over each other while both are alive, and
 // instructions that use one outside of its lifetime.
-func Check(p *plan.Plan, k *plan.Kernel) error {
+func Check(p *plan.Plan, k *plan.Kernel, v plan.Vocab) error {
 	fault := func(kind Kind, at, other int, l *plan.Local, detail string, args ...any) error {
-		return &Fault{Kind: kind, Plan: p, Kernel: k, At: Place{Instr: at}, Other: Place{Instr: other},
+		return &Fault{Kind: kind, Plan: p, Kernel: k, Vocab: v, At: Place{Instr: at}, Other: Place{Instr: other},
 			What: "local " + l.Name, Lo: l.Addr, Hi: l.Addr + l.Size, Detail: fmt.Sprintf(detail, args...)}
 	}
 	for i := range k.Locals {
