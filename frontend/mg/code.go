@@ -270,7 +270,6 @@ type defDecl struct {
 	place        *place
 	calls        []callEdge
 	state        uint8 // of the search for recursion
-	damaged      bool  // part of it did not parse
 }
 
 type callEdge struct {

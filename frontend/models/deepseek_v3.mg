@@ -45,7 +45,8 @@ config {
     mscale: float = 1.0
     mscale_all_dim: float = 0.0
   }?
-  ignore num_key_value_heads, max_position_embeddings, ep_size, aux_loss_alpha, seq_aux
+  rope_interleave: bool = true where == true
+  ignore num_key_value_heads, head_dim, qk_head_dim, max_position_embeddings, ep_size, aux_loss_alpha, seq_aux
 }
 
 options {

@@ -12,6 +12,7 @@ model qwen2 {
 
 config {
   use_sliding_window: bool = false where == false
+  use_mrope: bool = false where == false
   ignore sliding_window, max_window_layers, layer_types
 }
 
