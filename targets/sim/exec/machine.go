@@ -10,6 +10,7 @@ import (
 	"sort"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"apogee/ir/diag"
@@ -112,6 +113,7 @@ type Machine struct {
 	slabs    []slab
 	guard    *guard.Guard
 	ready    bool
+	took     []time.Duration // by step: what the last launch took
 	numCores int64
 }
 
@@ -135,7 +137,7 @@ func planErr(format string, args ...any) *diag.Diagnostic {
 func (d *Device) Machine(p *plan.Plan) (*Machine, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	m := &Machine{d: d, p: p, numCores: int64(d.chip.Cores.Int())}
+	m := &Machine{d: d, p: p, took: make([]time.Duration, len(p.Steps)), numCores: int64(d.chip.Cores.Int())}
 	if p.Chip != d.chip.Name {
 		return nil, planErr("the plan is for chip %s, but %s is to run it", p.Chip, d.chip.Name)
 	}
@@ -566,6 +568,9 @@ func (d *Device) borrow(p *plan.Plan) error {
 	return nil
 }
 
+// worthWorkers is how long a launch must have taken the last time for several workers to share it: starting them takes some microseconds.
+const worthWorkers = 30 * time.Microsecond
+
 // step launches one kernel and waits for it.
 func (m *Machine) step(ctx context.Context, stop *atomic.Bool, i int) error {
 	s := &m.p.Steps[i]
@@ -591,6 +596,11 @@ func (m *Machine) step(ctx context.Context, stop *atomic.Bool, i int) error {
 	}
 	active := min(s.Grid, m.numCores)
 	workers := int(min(int64(m.d.opt.Workers), active))
+	if workers > 1 && m.took[i] < worthWorkers {
+		workers = 1
+	}
+	start := time.Now()
+	defer func() { m.took[i] = time.Since(start) * time.Duration(workers) }()
 	var next, failed atomic.Int64
 	failed.Store(math.MaxInt64)
 	errs := make([]error, workers)

@@ -189,6 +189,10 @@ func (c *core) product(d matrix, a, b operandRef, m, n, k int64, acc bool) {
 			kernels.GemmTile(d.data, d.ld, x, lda, trans, y, ldb, mi, ni, ki, acc)
 			return
 		}
+		if m <= turnedRows && n > m && b.s0 == int64(b.fmt.Bits()/8) {
+			c.productTurned(d, a, b, m, n, k, acc)
+			return
+		}
 		c.pb = grow(c.pb, int64(kernels.PackedBLen(ki, ni)))
 		pb = c.pb
 		c.packB(pb, b, k, n)
@@ -212,6 +216,47 @@ func (c *core) product(d matrix, a, b operandRef, m, n, k int64, acc bool) {
 		c.packA(pa, a, m, k)
 	}
 	kernels.GemmPart(d.data, d.ld, pa, pb, mi, ni, int(whole), int(p), ki, acc)
+}
+
+// turnedRows is up to how many rows a product by a transposed matrix that is used once is done the other way round.
+const turnedRows = 16
+
+// productTurned computes the transpose, Bᵀ·Aᵀ, for a B whose columns are dense and few rows of A: then B is used as it lies, and A is
+// packed. The bits are the same, since factors commute.
+func (c *core) productTurned(d matrix, a, b operandRef, m, n, k int64, acc bool) {
+	b.s0, b.s1 = b.s1, b.s0
+	y, ldy, trans := b.inPlace(n, k)
+	if y == nil || trans {
+		y, ldy = c.dense32(&c.tb, b, n, k), int(k)
+	}
+	a.s0, a.s1 = a.s1, a.s0
+	c.pb = grow(c.pb, int64(kernels.PackedBLen(int(k), int(m))))
+	c.packB(c.pb, a, k, m)
+	if m == 1 {
+		c.ta = grow(c.ta, n)
+		if acc {
+			copy(c.ta, d.data[:n])
+		}
+		kernels.GemmPartUnpackedA(c.ta, 1, y, ldy, c.pb, int(n), 1, int(k), 0, int(k), acc)
+		copy(d.data[:n], c.ta)
+		return
+	}
+	c.ta = grow(c.ta, n*m)
+	t := c.ta
+	if acc {
+		for i := range m {
+			for j, v := range d.data[i*int64(d.ld):][:n] {
+				t[int64(j)*m+i] = v
+			}
+		}
+	}
+	kernels.GemmPartUnpackedA(t, int(m), y, ldy, c.pb, int(n), int(m), int(k), 0, int(k), acc)
+	for i := range m {
+		row := d.data[i*int64(d.ld):][:n]
+		for j := range row {
+			row[j] = t[int64(j)*m+i]
+		}
+	}
 }
 
 // dense32 decodes a matrix row by row.
