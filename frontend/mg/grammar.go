@@ -380,10 +380,10 @@ var grammar = sync.OnceValue(func() *participle.Parser[File] {
 	return participle.MustBuild[File](
 		participle.Lexer(definition{}),
 		participle.UseLookahead(0),
-		participle.Union[Decl](&Import{}, &Model{}, &Config{}, &Let{}, &State{}, &Require{}, &Def{}),
+		participle.Union[Decl](&Def{}, &Let{}, &Import{}, &State{}, &Config{}, &Model{}, &Require{}),
 		participle.Union[Stmt](&Let{}, &Weight{}, &For{}, &Scope{}, &Tap{}, &Require{}, &ExprStmt{}),
-		participle.Union[Suffix](&Call{}, &Index{}, &Member{}),
-		participle.Union[Primary](&If{}, &Number{}, &Text{}, &Word{}, &Name{}, &Paren{}, &List{}),
+		participle.Union[Suffix](&Call{}, &Member{}, &Index{}),
+		participle.Union[Primary](&Name{}, &Number{}, &Text{}, &Paren{}, &List{}, &Word{}, &If{}),
 	)
 })
 

@@ -14,6 +14,7 @@ import (
 // Limits of a source text. What exceeds one is an error, never a crash.
 const (
 	MaxSource  = 1 << 20 // bytes of one file
+	MaxTokens  = 200_000 // tokens of one file: the tree takes some hundred bytes for each
 	MaxNesting = 100     // brackets inside brackets
 )
 
@@ -139,6 +140,11 @@ func endsStatement(t *lexer.Token) bool {
 
 func (l *scanner) run() {
 	for l.at < len(l.text) {
+		if len(l.tokens) > MaxTokens {
+			l.diags.Errorf(CodeTooBig, l.src.Range(l.at, l.at), "the source has more than %d tokens", MaxTokens)
+			l.tokens, l.text = nil, nil
+			break
+		}
 		switch c := l.text[l.at]; {
 		case c == '\n':
 			l.newline()

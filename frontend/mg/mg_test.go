@@ -234,10 +234,11 @@ func TestHostile(t *testing.T) {
 		"stack":        {"entry f(x: f32[B]) -> f32[B] {\n  weight w[e in 0..999999]: [4] = \"{e}\"\n  x\n}\n", CodeWeight},
 		"weight":       {"entry f(x: f32[B]) -> f32[B] {\n  weight w: [9223372036854775807, 9] = \"w\"\n  x\n}\n", CodeWeight},
 		"self":         {"let a = b\nlet b = a\n" + entry, CodeRecursion},
+		"tokens":       {strings.Repeat("let a = b(c)\n", 40000), CodeTooBig},
 		"long":         {strings.Repeat("// a comment\n", MaxSource/10), CodeTooBig},
 		"braces":       {"let a = \"" + strings.Repeat("{", 5000) + "\"\n" + entry, CodeString},
 		"many strings": {"let a = \"" + strings.Repeat("{1}", 5000) + "\"\n" + entry, CodeLimit},
-		"mistakes":     {strings.Repeat("def f(a b) { let = }\n", 20000), CodeSyntax},
+		"mistakes":     {strings.Repeat("def f(a b) { let = }\n", 8000), CodeSyntax},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, diags := run(diag.NewSource("hostile.mg", []byte(c.text)), "", Options{MaxOps: 100000}, nil)
