@@ -149,10 +149,9 @@ func TestGemmLarge(t *testing.T) {
 
 // TestSplit: the parts cover C once, and their edges are on panels.
 func TestSplit(t *testing.T) {
-	for _, c := range []struct{ m, n, workers int }{{1, 1000, 2}, {1000, 1, 2}, {1024, 1024, 2}, {300, 5000, 16}, {5, 40, 8}, {700, 33, 3}} {
+	for _, c := range []struct{ m, n, workers int }{{1, 1000, 2}, {1000, 1, 2}, {1024, 1024, 2}, {300, 5000, 16}, {5, 40, 8}, {700, 33, 3}, {11, 90, 8}} {
 		seen := make([]int, c.m*c.n)
-		g := product{k: 1 << 16}
-		parts := g.split(c.m, c.n, c.workers)
+		parts := split(c.m, c.n, c.workers)
 		if c.m*c.n > 1000 && len(parts) < c.workers {
 			t.Errorf("%v: %d parts", c, len(parts))
 		}

@@ -71,7 +71,11 @@ func GemmInt8(c []int32, ldc int, a []int8, lda int, b *Int8B, m int, acc bool) 
 func GemmInt8Parallel(c []int32, ldc int, a []int8, lda int, b *Int8B, m int, acc bool, workers int) {
 	checkMatrix("GemmInt8Parallel", "C", len(c), m, b.n, ldc)
 	checkMatrix("GemmInt8Parallel", "A", len(a), m, b.k, lda)
-	parts := (&product{k: (b.k + 3) / 4}).split(m, b.n, workers)
+	if !worthSharing(m, b.n, (b.k+3)/4, workers) {
+		b.multiply(c, ldc, a, lda, 0, m, 0, b.n, acc)
+		return
+	}
+	parts := split(m, b.n, workers)
 	share(len(parts), workers, func(_, i int) {
 		p := parts[i]
 		b.multiply(c, ldc, a, lda, p.i0, p.i1, p.j0, p.j1, acc)

@@ -15,9 +15,14 @@ func GemmParallel(c []float32, ldc int, pa, pb []float32, m, n, k int, acc bool,
 	checkGemm("GemmParallel", c, ldc, pb, m, n, k)
 	checkAtLeast("GemmParallel", "packed A", len(pa), PackedALen(m, k))
 	g := product{c: c, ldc: ldc, a: left{data: pa, packed: true, k: k}, pb: pb, k: k, acc: acc}
-	parts := g.split(m, n, workers)
+	if !worthSharing(m, n, k, workers) {
+		g.block(0, m, 0, n)
+		return
+	}
+	shared := g // one that may move to the heap
+	parts := split(m, n, workers)
 	share(len(parts), workers, func(_, i int) {
-		part, p := g, parts[i]
+		part, p := shared, parts[i]
 		part.block(p.i0, p.i1, p.j0, p.j1)
 	})
 }
@@ -30,30 +35,33 @@ func GemmUnpackedAParallel(c []float32, ldc int, a []float32, lda int, pb []floa
 	workers = max(workers, 1)
 	each := GemmScratch(m, n, k, lda)
 	checkAtLeast("GemmUnpackedAParallel", "scratch", len(scratch), workers*each)
-	parts := (&product{k: k}).split(m, n, workers)
+	if !worthSharing(m, n, k, workers) {
+		gemmUnpackedA(c, ldc, a, lda, pb, m, 0, n, k, acc, scratch[:each])
+		return
+	}
+	parts := split(m, n, workers)
 	share(len(parts), workers, func(worker, i int) {
 		p := parts[i]
-		if p.i0 >= p.i1 {
-			return
-		}
-		gemmUnpackedA(c[p.i0*ldc:], ldc, a[min(p.i0*lda, len(a)):], lda, pb, p.i1-p.i0, p.j0, p.j1, k, acc, scratch[worker*each:][:each])
+		gemmUnpackedA(c[p.i0*ldc:], ldc, a[p.i0*lda:], lda, pb, p.i1-p.i0, p.j0, p.j1, k, acc, scratch[worker*each:][:each])
 	})
 }
 
 // area is a part of C.
 type area struct{ i0, i1, j0, j1 int }
 
+// worthSharing reports whether several workers beat one.
+func worthSharing(m, n, k, workers int) bool {
+	return workers > 1 && m > 0 && n > 0 && k > 0 && m*n >= parallelWork/k
+}
+
 // split cuts C into parts for workers, along its longer side in panels, a few
 // parts a worker so that one who is held up holds up little.
-func (g *product) split(m, n, workers int) []area {
-	whole := []area{{0, m, 0, n}}
-	if workers <= 1 || m == 0 || n == 0 || g.k == 0 || m*n < parallelWork/g.k {
-		return whole
-	}
+func split(m, n, workers int) []area {
 	panels, size := (n+tileN-1)/tileN, tileN
-	rows := panels < workers || (m+tileM-1)/tileM > 2*panels
+	rowPanels := (m + tileM - 1) / tileM
+	rows := rowPanels > 2*panels || panels < workers && rowPanels > panels
 	if rows {
-		panels, size = (m+tileM-1)/tileM, tileM
+		panels, size = rowPanels, tileM
 	}
 	// At least four panels a part: what the part shares is read again for each.
 	count := min(panels, max(workers, min(4*workers, panels/4)))
