@@ -87,6 +87,9 @@ func (l *lowering) einsum(at *place, spec string, a, b *ir.Value, out *format.Fo
 		}
 	}
 	if d := einsumMismatch(full, a.Type, b.Type); d != "" {
+		if l.abstract && openType(a.Type, b.Type) && ranksFit(full, a.Type, b.Type) {
+			return bad
+		}
 		l.report(CodeShape, at, "einsum %q does not fit: %s", spec, d).Note(diag.Range{}, "the operands are %s and %s", a.Type, b.Type)
 		return bad
 	}
@@ -107,6 +110,13 @@ func freeLetters(spec string, n int) (string, bool) {
 		}
 	}
 	return b.String(), b.Len() == n
+}
+
+// ranksFit reports whether a specification names as many axes as its operands have.
+func ranksFit(spec string, a, b op.Type) bool {
+	lhs, _, _ := strings.Cut(spec, "->")
+	sa, sb, _ := strings.Cut(lhs, ",")
+	return len(sa) == len(a.Shape) && len(sb) == len(b.Shape)
 }
 
 // einsumMismatch says in words why operands do not fit a specification, or "" where the op table is to

@@ -202,6 +202,9 @@ func (l *lowering) contains(c *binaryCode, a, b value) value {
 func (l *lowering) rangeList(c *binaryCode, a, b value) value {
 	lo, ok1 := a.int()
 	hi, ok2 := b.int()
+	if l.abstract && isNumber(a) && isNumber(b) && !(ok1 && ok2) {
+		return listValue([]value{dimValue(shape.Sym("parameter.index"))})
+	}
 	if !ok1 || !ok2 {
 		x, at := a, c.left.where()
 		if ok1 {
@@ -457,6 +460,9 @@ func (c *ifCode) eval(l *lowering, fr []value) value {
 	for i, x := range c.conds {
 		yes, ok := l.condition(x, fr)
 		if !ok {
+			if l.abstract {
+				return c.ifAbstract(l, fr)
+			}
 			return bad
 		}
 		if yes {
@@ -505,9 +511,18 @@ func (c *callCode) eval(l *lowering, fr []value) value {
 		}
 		ok = ok && f[p.slot].kind != kBad
 	}
+	if l.abstract {
+		return l.callAbstract(c, f)
+	}
 	if !ok || !l.matchParams(c, f) {
 		return bad
 	}
+	return c.expand(l, f)
+}
+
+// expand evaluates the body of the def that a call names.
+func (c *callCode) expand(l *lowering, f []value) value {
+	d := c.def
 	l.calls = append(l.calls, c)
 	scope, id := l.scope, l.scopeID
 	v := d.body.eval(l, f)
@@ -557,7 +572,9 @@ func (s *assignStmt) run(l *lowering, fr []value) {
 		return
 	}
 	if v.kind == kTensor && old.kind == kTensor {
-		if !v.tensor().Type.Equal(old.tensor().Type) {
+		if l.abstract && openType(v.tensor().Type, old.tensor().Type) {
+			v = bad
+		} else if !v.tensor().Type.Equal(old.tensor().Type) {
 			l.report(CodeShape, s.x.where(), "%s changes its type", s.name).Expect(old.String(), v.String()).
 				Helpf("a var keeps its type; give the new value another name")
 			v = bad
@@ -582,6 +599,9 @@ func (s *assignState) run(l *lowering, fr []value) {
 		return
 	}
 	if t := v.tensor().Type; !t.Equal((*slot).Type) {
+		if l.abstract && openType(t, (*slot).Type) {
+			return
+		}
 		code := CodeShape
 		if t.Format != (*slot).Type.Format {
 			code = CodeFormat

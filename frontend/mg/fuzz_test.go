@@ -61,6 +61,9 @@ func FuzzLower(f *testing.F) {
 			}
 			return "", nil, os.ErrNotExist
 		}
+		if p, err := Load(diag.NewSource("a", text), imports); err == nil {
+			_ = CheckShapes(p).Error()
+		}
 		low, diags := run(diag.NewSource("a", text), "", Options{MaxOps: 5000}, imports)
 		if diags.HasErrors() {
 			_ = diags.Error()

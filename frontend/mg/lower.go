@@ -78,19 +78,7 @@ type Lowered struct {
 // Lower builds the module: entries with every call expanded, every loop run and every choice made. The
 // error is a *diag.List with every mistake found.
 func Lower(p *Program, opt Options) (*Lowered, error) {
-	l := &lowering{p: p, opt: opt, diags: &diag.List{}, reported: map[reportKey]bool{}, usesSeen: map[string]bool{}, tapSeen: map[string]bool{}, tapAt: map[string]bool{}}
-	if l.opt.Activation == format.Invalid {
-		l.opt.Activation = format.F32
-	}
-	if l.opt.StoredFormat == format.Invalid {
-		l.opt.StoredFormat = format.BF16
-	}
-	if l.opt.MaxOps <= 0 {
-		l.opt.MaxOps = DefaultMaxOps
-	}
-	l.specs = map[specKey]string{}
-	l.mod = ir.NewModule(p.Name)
-	l.fileIndex = make([]int32, len(p.files))
+	l := newLowering(p, opt)
 	out := &Lowered{Module: l.mod, Warnings: &diag.List{}}
 	l.settings()
 	l.config = l.fill(p.config, opt.Config, "config", func(o *object) { l.config = o })
@@ -115,6 +103,22 @@ func Lower(p *Program, opt Options) (*Lowered, error) {
 	return out, l.diags.Err()
 }
 
+func newLowering(p *Program, opt Options) *lowering {
+	if opt.Activation == format.Invalid {
+		opt.Activation = format.F32
+	}
+	if opt.StoredFormat == format.Invalid {
+		opt.StoredFormat = format.BF16
+	}
+	if opt.MaxOps <= 0 {
+		opt.MaxOps = DefaultMaxOps
+	}
+	return &lowering{
+		p: p, opt: opt, diags: &diag.List{}, mod: ir.NewModule(p.Name), fileIndex: make([]int32, len(p.files)),
+		specs: map[specKey]string{}, reported: map[reportKey]bool{}, usesSeen: map[string]bool{}, tapSeen: map[string]bool{},
+	}
+}
+
 // lowering is the state of one call of Lower.
 type lowering struct {
 	p       *Program
@@ -123,6 +127,9 @@ type lowering struct {
 	mod     *ir.Module
 	config  *object
 	options *object
+	// abstract is set while defs are checked without a config; axes is how many axes .. stands for then.
+	abstract bool
+	axes     int
 
 	lets     [][]value
 	letState []uint8
@@ -172,7 +179,7 @@ type constKey struct {
 // notes on the calls that led there.
 func (l *lowering) report(code string, at *place, format string, args ...any) *diag.Diagnostic {
 	key := reportKey{code, at.src, at.start, at.end}
-	if l.reported[key] {
+	if l.reported[key] || l.abstract && !judged(code) {
 		return &diag.Diagnostic{}
 	}
 	l.reported[key] = true
@@ -368,11 +375,7 @@ func (l *lowering) entry(d *defDecl) {
 	}
 	f := l.mod.NewFunc(d.name)
 	f.Entry, f.Doc = true, d.doc
-	l.fn, l.scope, l.scopeID = f, "", 0
-	l.b = ir.Builder{Block: f.Body}
-	l.consts, l.weights = map[constKey]*ir.Value{}, map[string]*ir.Value{}
-	l.states, l.hasStates = nil, false
-	l.tapped, l.tapNames, l.tapAt = nil, nil, map[string]bool{}
+	l.begin(f)
 	f.Pos = l.pos(d.place)
 	fr, save := l.frame(d.slots)
 	defer l.release(save)
@@ -420,6 +423,15 @@ func (l *lowering) entry(d *defDecl) {
 	l.fn = nil
 }
 
+// begin makes a function the one being built.
+func (l *lowering) begin(f *ir.Func) {
+	l.fn, l.scope, l.scopeID = f, "", 0
+	l.b = ir.Builder{Block: f.Body}
+	l.consts, l.weights = map[constKey]*ir.Value{}, map[string]*ir.Value{}
+	l.states, l.hasStates = nil, false
+	l.tapped, l.tapNames, l.tapAt = nil, nil, map[string]bool{}
+}
+
 func (l *lowering) resultPlace(d *defDecl) *place {
 	if d.body.result != nil {
 		return d.body.result.where()
@@ -461,6 +473,9 @@ func (l *lowering) initStates(at *place) bool {
 		if s.row {
 			v := s.count.eval(l, fr)
 			c, ok := v.int()
+			if l.abstract && !ok {
+				c, ok = 1, true
+			}
 			if !ok || c < 0 || c > MaxList {
 				if v.kind != kBad {
 					l.report(CodeType, s.count.where(), "the number of states is an int").Expect("an int of at least 0", v.describe())
@@ -497,6 +512,9 @@ func (l *lowering) stateSlot(s *stateDecl, index code, fr []value, at *place) **
 		}
 		var ok bool
 		if i, ok = v.int(); !ok {
+			if l.abstract && v.kind == kInt && len(row) > 0 {
+				return &row[0]
+			}
 			l.report(CodeType, index.where(), "the index of a state is an int").Expect("an int", v.describe())
 			return nil
 		}
@@ -581,7 +599,9 @@ func (l *lowering) emit(at *place, info *op.Info, attrs op.Attrs, args ...*ir.Va
 	l.b.Pos = l.pos(at)
 	o := l.b.Create(info, attrs, args...)
 	if l.b.Err != nil {
-		l.opError(at, info, args, l.b.Err)
+		if !l.abstract || judgedOp(info, args) {
+			l.opError(at, info, args, l.b.Err)
+		}
 		l.b.Err = nil
 		return nil
 	}

@@ -59,6 +59,9 @@ func (l *lowering) tensorBinary(c *binaryCode, a, b value) value {
 	}
 	if !x.Type.Shape.Equal(y.Type.Shape) {
 		if _, err := shape.Broadcast(x.Type.Shape, y.Type.Shape); err != nil {
+			if l.abstract && openType(x.Type, y.Type) {
+				return bad
+			}
 			l.report(CodeShape, c.place, "the shapes of %s do not broadcast", c.op).Expect(x.Type.String(), y.Type.String()).
 				Note(diag.Range{}, "%s", err.Error())
 			return bad

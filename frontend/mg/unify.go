@@ -87,7 +87,7 @@ func (l *lowering) matchParams(c *callCode, fr []value) bool {
 	m := matching{l: l, fr: fr}
 	ok := true
 	for i, p := range c.def.params {
-		if p.typ == nil {
+		if p.typ == nil || fr[p.slot].kind == kBad {
 			continue
 		}
 		at := c.where()
@@ -222,14 +222,14 @@ func (m *matching) shape(p *pattern, s shape.Shape, fail func(*pattern)) bool {
 		if d.slot >= 0 {
 			if m.fr[d.slot].kind == kBad {
 				m.fr[d.slot] = dimValue(got)
-			} else if m.fr[d.slot].n != got {
+			} else if m.differ(m.fr[d.slot].n, got) {
 				fail(p)
 				return false
 			}
 			continue
 		}
 		if k, ok := d.x.(*constCode); ok && k.v.kind == kInt {
-			if k.v.n != got {
+			if m.differ(k.v.n, got) {
 				fail(p)
 				return false
 			}
@@ -243,12 +243,17 @@ func (m *matching) shape(p *pattern, s shape.Shape, fail func(*pattern)) bool {
 		if !ok {
 			return false
 		}
-		if want != got {
+		if m.differ(want, got) {
 			fail(p)
 			return false
 		}
 	}
 	return true
+}
+
+// differ compares dimensions; an abstract check lets pass what hangs on the unknown.
+func (m *matching) differ(a, b shape.Dim) bool {
+	return a != b && (!m.l.abstract || !open(a) && !open(b))
 }
 
 // restDim binds or compares the axes of a ..; without a slot any will do.
@@ -269,7 +274,7 @@ func (m *matching) restDim(d *dimPattern, s shape.Shape) bool {
 		return false
 	}
 	for i, x := range s {
-		if have[i].n != x {
+		if m.differ(have[i].n, x) {
 			return false
 		}
 	}
@@ -292,6 +297,9 @@ func (m *matching) finish() bool {
 	for i := range m.later {
 		w := &m.later[i]
 		if u := m.unbound(w.dim); u >= 0 && !m.solve(w, u) {
+			if m.l.abstract && !w.got.IsConst() {
+				return false
+			}
 			w.fail(w.p)
 			return false
 		}
@@ -299,7 +307,7 @@ func (m *matching) finish() bool {
 		if !ok {
 			return false
 		}
-		if want != w.got {
+		if m.differ(want, w.got) {
 			w.fail(w.p)
 			return false
 		}

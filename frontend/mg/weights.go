@@ -78,6 +78,15 @@ func (l *lowering) weight(s *weightStmt, name string, stack int64, t ir.Type) *i
 	if stack >= 0 {
 		t.Shape = append(shape.Shape{shape.Const(stack)}, t.Shape...)
 	}
+	if !t.Shape.IsConst() && l.abstract {
+		if l.fn == nil {
+			return nil
+		}
+		if declared != format.Invalid {
+			t.Format = declared
+		}
+		return l.fn.Body.AddParam(s.name, t)
+	}
 	if !t.Shape.IsConst() {
 		l.report(CodeWeight, s.typ.place, "a weight's shape is known when the module is built").Expect("numbers", t.String())
 		return nil

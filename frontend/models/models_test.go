@@ -90,3 +90,19 @@ func TestImport(t *testing.T) {
 		}
 	}
 }
+
+// TestShapesWithoutConfig checks the shipped files as their author would, with no config at hand.
+func TestShapesWithoutConfig(t *testing.T) {
+	for _, name := range Files() {
+		p, err := Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diags := mg.CheckShapes(p); diags.Len() > 0 {
+			t.Error(diags)
+		}
+	}
+	if p, err := Load("llama"); err != nil || len(p.Missing()) == 0 {
+		t.Errorf("llama needs no config: %v", err)
+	}
+}
