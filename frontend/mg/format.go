@@ -315,13 +315,13 @@ func (f *formatter) def(d *Def) *doc {
 		if r.Type != nil {
 			kids = append(kids, f.typ(r.Type))
 		} else {
-			kids = append(kids, f.items("()", len(r.Items), func(i int) *doc {
+			kids = append(kids, together(f.items("()", len(r.Items), func(i int) *doc {
 				it := r.Items[i]
 				if it.Type == nil {
 					return f.typ(it.Name)
 				}
 				return cat(f.typ(it.Name), f.token(), text(" "), f.typ(it.Type))
-			}))
+			})))
 		}
 	}
 	kids = append(kids, text(" "), f.block(d.Body))
@@ -374,6 +374,21 @@ func (f *formatter) items(brackets string, n int, print func(i int) *doc) *doc {
 		return cat(append([]*doc{list}, after...)...)
 	}
 	return list
+}
+
+// together keeps a list on one line, so that another one breaks in its place.
+func together(d *doc) *doc {
+	if d.kind != docList || d.hard {
+		return d
+	}
+	kids := []*doc{text(d.text[:1])}
+	for i, k := range d.kids {
+		if i > 0 {
+			kids = append(kids, text(", "))
+		}
+		kids = append(kids, k)
+	}
+	return cat(append(kids, text(d.text[1:]))...)
 }
 
 func (f *formatter) typ(t *Type) *doc {
