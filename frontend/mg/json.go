@@ -138,11 +138,9 @@ func (p *jsonParser) token() (json.Token, diag.Range, bool) {
 	start := int(p.dec.InputOffset())
 	tok, err := p.dec.Token()
 	if err != nil {
-		var syntax *json.SyntaxError
 		switch e := err.(type) {
 		case *json.SyntaxError:
-			syntax = e
-			p.fail(max(0, int(syntax.Offset)-1), "%s", syntax.Error())
+			p.fail(p.blame(e), "%s", e.Error())
 		default:
 			if err == io.EOF || err == io.ErrUnexpectedEOF {
 				p.fail(len(p.src.Text), "the text ends too early")
@@ -157,6 +155,15 @@ func (p *jsonParser) token() (json.Token, diag.Range, bool) {
 		start++
 	}
 	return tok, p.src.Range(start, end), true
+}
+
+// blame finds the byte that an error is about: the decoder gives the offset before or behind it.
+func (p *jsonParser) blame(e *json.SyntaxError) int {
+	at := int(e.Offset)
+	if at < len(p.src.Text) && strings.HasPrefix(e.Error(), fmt.Sprintf("invalid character %q", p.src.Text[at])) {
+		return at
+	}
+	return max(0, min(at, len(p.src.Text))-1)
 }
 
 func (p *jsonParser) value(depth int) *JSON {

@@ -17,7 +17,7 @@ import (
 // Limits of lowering, against sources that would grow without bound.
 const (
 	DefaultMaxOps = 4_000_000  // ops of a module, unless Options says otherwise
-	MaxSteps      = 20_000_000 // calls, rounds of loops and items of lists
+	MaxSteps      = 10_000_000 // calls, rounds of loops and items of lists
 	MaxList       = 1_000_000  // items of one list
 	MaxText       = 4096       // bytes of one string
 	MaxCallDepth  = 256        // defs that call each other
