@@ -78,6 +78,11 @@ var foldConstant = &rewrite.Rule{
 			if ts[i], err = v.Tensor(); err != nil {
 				return false
 			}
+			if !v.Format.IsFloat() {
+				if _, err := ts[i].I64s(); err != nil {
+					return false // beyond what a reader of literals takes
+				}
+			}
 		}
 		b := r.At(o)
 		vs := make([]*ir.Value, len(res))

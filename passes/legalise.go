@@ -238,7 +238,7 @@ func (l *legaliser) replaceWide(f *ir.Func) error {
 			}
 		}
 	}
-	if len(to) == 0 {
+	if len(to) == 0 || !has(f, func(x format.Format) bool { return to[x] != format.Invalid }) || !l.p.fire(replaceWide, f.Body.First()) {
 		return nil
 	}
 	ret := f.Return()
@@ -257,7 +257,7 @@ func (l *legaliser) replaceWide(f *ir.Func) error {
 	for i, v := range f.Body.Params {
 		from := v.Type.Format
 		t, ok := to[from]
-		if !ok || v.NumUses() == 0 || onlyIndex(v) || !l.p.fire(replaceWide, first) {
+		if !ok || v.NumUses() == 0 || onlyIndex(v) {
 			continue
 		}
 		say(first, from)
@@ -291,7 +291,17 @@ func (l *legaliser) replaceWide(f *ir.Func) error {
 			}
 			continue
 		}
-		if !change || o.Is(op.Kernel) || o.Is(op.Bitcast) || !l.p.fire(replaceWide, o) {
+		if !o.Info.Terminator && !o.Is(op.Kernel) && !o.Is(op.Bitcast) && !o.Is(op.Cast) {
+			// Operands that kept a wide format, such as a weight of integers, are cast.
+			for i := 0; i < o.NumArgs(); i++ {
+				if t, ok := to[o.Arg(i).Type.Format]; ok && !isIndex(o, i) {
+					if b := ir.At(o); o.Arg(i).Owner() != nil || o.Arg(i).DefIs(op.Weight) {
+						o.SetArg(i, b.Op(op.Cast, ir.A("format", t), o.Arg(i)))
+					}
+				}
+			}
+		}
+		if !change || o.Is(op.Kernel) || o.Is(op.Bitcast) {
 			continue
 		}
 		for _, r := range o.Results() {
@@ -323,12 +333,6 @@ func (l *legaliser) replaceWide(f *ir.Func) error {
 			if f := o.Attrs.Format("format", format.Invalid); f != format.Invalid {
 				if t, ok := to[f]; ok {
 					o.Attrs = o.Attrs.With("format", t)
-				}
-			}
-			// Operands that kept a wide format, such as a weight of integers, are cast.
-			for i := 0; i < o.NumArgs(); i++ {
-				if t, ok := to[o.Arg(i).Type.Format]; ok && !o.Is(op.Cast) && !isIndex(o, i) {
-					o.SetArg(i, ir.At(o).Op(op.Cast, ir.A("format", t), o.Arg(i)))
 				}
 			}
 		}

@@ -125,7 +125,7 @@ func productIntoSum(r *rewrite.Rewriter, o *ir.Op) bool {
 		_, rate, _ := l.c.Matrix(f, y.Type.Format)
 		possible = rate.Acc.IsInt() && rate.Acc == format.I32
 	}
-	idle := (m == 1 || n == 1) && terms <= few && (batch > 1 || terms == 1) && !(ownWeight(x) || ownWeight(y))
+	idle := (m == 1 || n == 1) && terms <= few && !(ownWeight(x) || ownWeight(y))
 	if possible && !idle && sum != "" {
 		return false
 	}

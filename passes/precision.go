@@ -23,7 +23,7 @@ var precisionInfo = &Info{
 }
 
 var (
-	widenFloats     = &rewrite.Rule{Name: "WidenFloats", Doc: "A value of a 16-bit float format becomes f32."}
+	widenFloats     = &rewrite.Rule{Name: "WidenFloats", Doc: "All values of a function that have a 16-bit float format become f32; one firing a function."}
 	castOperands    = &rewrite.Rule{Name: "CastOperands", Doc: "An operand of a matrix product is cast to the precision's format."}
 	quantiseProduct = &rewrite.Rule{Name: "QuantiseProduct", Doc: "A product with a quantised weight becomes a product of codes with scales."}
 )
@@ -178,8 +178,28 @@ func narrowFloat(f format.Format) bool {
 	return f == format.BF16 || f == format.F16 || f == format.TF32 || f == format.HF32
 }
 
+// has reports whether a value of a function has a format of a kind.
+func has(f *ir.Func, is func(format.Format) bool) bool {
+	for _, v := range f.Body.Params {
+		if is(v.Type.Format) {
+			return true
+		}
+	}
+	for o := f.Body.First(); o != nil; o = o.Next() {
+		for _, r := range o.Results() {
+			if is(r.Type.Format) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // widen makes every value of a narrow float format f32. Inputs and results keep their formats and are cast; states become f32.
 func widen(p *Pass, f *ir.Func) error {
+	if !has(f, narrowFloat) || !p.fire(widenFloats, f.Body.First()) {
+		return nil
+	}
 	results := f.Return()
 	var old []format.Format
 	for i := 0; i < results.NumArgs(); i++ {
@@ -187,7 +207,7 @@ func widen(p *Pass, f *ir.Func) error {
 	}
 	first := f.Body.First()
 	for _, v := range f.Inputs() {
-		if narrowFloat(v.Type.Format) && v.NumUses() > 0 && p.fire(widenFloats, first) {
+		if narrowFloat(v.Type.Format) && v.NumUses() > 0 {
 			users := v.Users()
 			w := ir.At(first).Op(op.Cast, ir.A("format", format.F32), v)
 			for _, u := range users {
@@ -200,7 +220,7 @@ func widen(p *Pass, f *ir.Func) error {
 		}
 	}
 	for _, v := range f.StateParams() {
-		if narrowFloat(v.Type.Format) && p.fire(widenFloats, first) {
+		if narrowFloat(v.Type.Format) {
 			v.Type.Format = format.F32
 		}
 	}
@@ -237,9 +257,10 @@ func widenOp(p *Pass, o *ir.Op) error {
 		}
 		return b.Err
 	}
-	if !touched || !p.fire(widenFloats, o) {
+	if !touched {
 		return nil
 	}
+	p.Control.Op = o
 	switch o.Info {
 	case op.Weight:
 		used := false
