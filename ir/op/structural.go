@@ -77,7 +77,7 @@ var (
 		Name: "kernel", Class: Structural, Regions: 1, Results: []string{"results"},
 		Doc: "Ops that run as one kernel: what its region computes from the operands, intermediates never leaving on-chip memory. " +
 			"The region's parameters stand for the operands, one each; it sees no other value from outside.",
-		Operands: []Operand{{Name: "inputs", Variadic: true, Doc: "what the kernel reads"}},
+		Operands: []Operand{{Name: "inputs", Optional: true, Variadic: true, Doc: "what the kernel reads; nothing where it makes a table from literals alone"}},
 		Attrs: []AttrSpec{
 			{Name: "name", Kind: String, Required: true, Doc: "what a trace calls it"},
 			{Name: "kind", Kind: String, Required: true, Doc: "the code generator's template",
