@@ -111,7 +111,7 @@ func (c *compiler) call(n *Name, call *Call) code {
 
 // libraryDefs are names that people expect to be there, so that forgetting the import is told.
 var libraryDefs = map[string]bool{
-	"rms_norm": true, "linear": true, "silu": true, "softmax": true, "swiglu": true, "attend": true, "rotary": true, "causal": true,
+	"rms_norm": true, "linear": true, "silu": true, "softmax": true, "attend": true, "rotary": true, "causal": true,
 }
 
 func hasAxis(args []argument) bool {
