@@ -369,22 +369,31 @@ func Save(path string, p *Plan) (err error) {
 	return os.Rename(f.Name(), path)
 }
 
-// Load reads a plan from a file in either form and checks its structure; see [Decode], [Parse] and [Validate].
+// Load reads a plan from a file; see [Read].
 func Load(path string) (*Plan, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
+	return Read(path, b)
+}
+
+// Read reads a plan in either form and checks its structure; see [Decode], [Parse] and [Validate]. Errors call it name.
+func Read(name string, b []byte) (*Plan, error) {
 	var p *Plan
+	var err error
 	if bytes.HasPrefix(b, []byte("apogee-plan")) {
-		p, err = Parse(diag.NewSource(path, b))
+		p, err = Parse(diag.NewSource(name, b))
 	} else {
-		p, err = decode(b, path)
+		p, err = decode(b, name)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return p, Validate(p)
+	if err := Validate(p); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // Decode reads a plan's binary form. It refuses what is damaged, of another version or senseless with a

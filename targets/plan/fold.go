@@ -10,6 +10,7 @@ type Folder struct {
 	relevant []bool
 	loops    map[int]*foldLoop
 	env      []rangeVal // scratch of same
+	spent    int64
 }
 
 type foldLoop struct {
@@ -104,6 +105,9 @@ func (f *Folder) Carried(loop int) []Reg { return f.loops[loop].carried }
 // UsesCore says whether what a block costs depends on the core that it runs on, beside its number.
 func (f *Folder) UsesCore() bool { return f.relevant[RegCore] }
 
+// Spent is how many instructions were looked at so far, to bound the work that a plan from anywhere can ask for.
+func (f *Folder) Spent() int64 { return f.spent }
+
 // Stretch gives the end of the longest run of rounds from the counter's value at, and not beyond end, that cost the same given
 // the registers' values at the loop's start: at + 1 when the next already differs. What a round hands to the next ([Folder.Carried])
 // is taken to be the same in all of them.
@@ -157,6 +161,7 @@ func (f *Folder) same(loop int, regs []int64, at, end int64) bool {
 		f.env[r] = rangeVal{minInf, maxInf, false}
 	}
 	f.env[counter] = rangeVal{at, end - 1, true}
+	f.spent += int64(to - from)
 	return f.sameCode(from, to)
 }
 
@@ -292,6 +297,7 @@ func (f *Folder) Walk(regs []int64, emit func(i int, regs []int64, times int64) 
 
 func (f *Folder) walk(from, to int, regs []int64, times int64, emit func(int, []int64, int64) bool) bool {
 	for i := from; i < to; i++ {
+		f.spent++
 		in := &f.k.Code[i]
 		switch in.Op {
 		case Loop:

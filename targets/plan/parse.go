@@ -319,7 +319,8 @@ func (r *textReader) kernel() {
 		r.fail(codeNest, start, start, "the kernel is not closed").Helpf("end it with a line that has } alone")
 	}
 	relabel(&k, labels)
-	for i, j := range matchLoops(k.Code) {
+	nested, _ := matchLoops(k.Code)
+	for i, j := range nested {
 		k.Code[i].Jump = j
 		if jumps[i] != noJump {
 			k.Code[i].Jump = jumps[i]

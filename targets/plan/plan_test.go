@@ -367,6 +367,7 @@ func TestPlanted(t *testing.T) {
 			k.Code[25].A.Size[1], k.Code[25].Dst.Size[1] = plan.C(4), plan.C(5)
 		}, []string{"PLAN038", "axis 1 of A"}},
 		{"loop that jumps elsewhere", func(p *plan.Plan, k *plan.Kernel) { k.Code[5].Jump = 21 }, []string{"PLAN023", "instruction 5"}},
+		{"end without a loop", func(p *plan.Plan, k *plan.Kernel) { k.Code[25] = plantest.Instr(plan.End, 0) }, []string{"PLAN023", "instruction 25", "this end ends no loop"}},
 		{"write to a weight", func(p *plan.Plan, k *plan.Kernel) { p.Buffers[2].Kind = plan.Weight }, []string{"PLAN039", "kernel matmul writes weight c"}},
 		{"parameter not declared as written", func(p *plan.Plan, k *plan.Kernel) { k.Params[2].Write = false },
 			[]string{"PLAN039", "parameter c is written but not declared so"}},

@@ -336,7 +336,7 @@ func (t *printer) kernel(k *Kernel) {
 	for _, q := range t.p.Queues {
 		width = max(width, len(q.Name))
 	}
-	jumps := matchLoops(k.Code)
+	jumps, _ := matchLoops(k.Code)
 	depth := 0
 	for i := range k.Code {
 		in := &k.Code[i]
@@ -371,23 +371,26 @@ func (t *printer) pad(to int) {
 	}
 }
 
-// matchLoops gives what Jump is in well-nested code: the End of each Loop, the Loop of each End, else 0. A Loop or End
-// without its other half has 0, too.
-func matchLoops(code []Instr) []int {
+// matchLoops gives what Jump is in well-nested code: the End of each Loop, the Loop of each End, else 0; and whether every
+// Loop and End has its other half. One that has none has 0, too.
+func matchLoops(code []Instr) (jumps []int, nested bool) {
 	out := make([]int, len(code))
+	nested = true
 	var open []int
 	for i := range code {
 		switch code[i].Op {
 		case Loop:
 			open = append(open, i)
 		case End:
-			if n := len(open); n > 0 {
+			if n := len(open); n == 0 {
+				nested = false
+			} else {
 				out[i], out[open[n-1]] = open[n-1], i
 				open = open[:n-1]
 			}
 		}
 	}
-	return out
+	return out, nested && len(open) == 0
 }
 
 func (t *printer) float(x float64) {

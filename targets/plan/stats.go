@@ -13,6 +13,8 @@ type Stats struct {
 	// MatrixFlops counts two for each multiply-add of Mma, VectorElements the elements that vector instructions write or, folding,
 	// read.
 	MatrixFlops, VectorElements float64
+	// Cut says that the launch was too irregular to be counted to its end: blocks and rounds that differ are walked one by one.
+	Cut bool
 }
 
 // Total is the number of instructions.
@@ -42,6 +44,9 @@ func (t *Tile) Bytes(regs []int64) int64 {
 	return satMul(t.Elements(regs), int64(t.Format.Bits())) / 8
 }
 
+// maxCount is how many instructions Count looks at.
+const maxCount = 100_000_000
+
 // Count counts what a launch of a kernel with a number of blocks does. The plan must have passed [Validate].
 func Count(k *Kernel, grid, cores int64) *Stats {
 	s := &Stats{Blocks: grid}
@@ -54,7 +59,7 @@ func Count(k *Kernel, grid, cores int64) *Stats {
 	regs := make([]int64, k.Regs)
 	single := f.UsesCore()
 	cores = max(cores, 1)
-	for b := int64(0); b < grid; {
+	for b := int64(0); b < grid && !s.Cut; {
 		k.StartRegs(regs, b, b%cores, cores)
 		end := b + 1
 		if !single {
@@ -62,8 +67,9 @@ func Count(k *Kernel, grid, cores int64) *Stats {
 		}
 		times := end - b
 		f.Walk(regs, func(i int, regs []int64, n int64) bool {
-			s.add(&k.Code[i], regs, n*times)
-			return true
+			s.add(&k.Code[i], regs, satMul(n, times))
+			s.Cut = f.Spent() > maxCount
+			return !s.Cut
 		})
 		b = end
 	}

@@ -190,17 +190,29 @@ func (c *checker) kernelStructure(k *Kernel) {
 		if !in(f.From, len(p.Queues)) || !in(f.To, len(p.Queues)) {
 			c.errorf(codeIndex, where, "flag %s is between queues %d and %d, which are not there", f.Name, f.From, f.To)
 		}
-		if f.Credits < 0 || f.Credits > 1<<20 {
-			c.errorf(codeSize, where, "flag %s has %d credits", f.Name, f.Credits)
+		if f.Credits < 0 || f.Credits > 1<<12 {
+			c.errorf(codeSize, where, "flag %s has %d credits", f.Name, f.Credits).Expect("0 to 4096", fmt.Sprint(f.Credits))
 		}
 	}
-	jumps := matchLoops(k.Code)
+	jumps, nested := matchLoops(k.Code)
+	depth := 0
 	for i := range k.Code {
 		in := &k.Code[i]
 		if (in.Op == Loop || in.Op == End) && (in.Jump != jumps[i] || in.Jump == i || in.Op == Loop && in.Jump < i) {
 			c.at(codeLoop, k, i, "this %s has no other half where it jumps to", in.Op)
 		}
+		if in.Op == Loop {
+			depth++
+		} else if in.Op == End {
+			if depth--; depth < 0 {
+				c.at(codeLoop, k, i, "this end ends no loop")
+				depth = 0
+			}
+		}
 		c.instrStructure(k, i)
+	}
+	if !nested && depth > 0 {
+		c.errorf(codeLoop, where, "%d loops are not ended", depth)
 	}
 }
 

@@ -18,6 +18,11 @@ type Options struct {
 	// every instruction, rounds that repeat written once.
 	Trace      *trace.Trace
 	TraceSteps []int
+	// Steps is how many steps the simulation may take before it refuses the plan; 0 means 100 million, some seconds. A
+	// decode step of a model with 671B parameters takes some 100,000.
+	Steps int64
+	// Done, if not nil, gives up the run when it is closed, as a context's; the error is then context.Canceled.
+	Done <-chan struct{}
 }
 
 // Result is how long a plan takes, and why.
@@ -124,6 +129,10 @@ func Run(p *plan.Plan, c *chip.Chip, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.done = o.Done
+	if o.Steps > 0 {
+		m.budget = o.Steps
+	}
 	r := &runner{m: m, o: o, works: map[workKey]*work{}, classes: map[string]int{}, traced: map[int]bool{}}
 	if m.cache != nil {
 		r.cache.size = int64(m.cache.Size.Value)
@@ -204,6 +213,9 @@ func (r *runner) step(s *plan.Step) (int, error) {
 
 // time simulates a launch.
 func (r *runner) time(w *work, kernel int, resident []int64) (*Timing, error) {
+	if err := r.m.spend(w.k, 16*int64(len(w.k.Code))); err != nil { // what is kept for each timing
+		return nil, err
+	}
 	tr := w.divide(r.m, resident)
 	c := newCore(r.m, w, tr)
 	c.exact = r.o.Exact

@@ -1,11 +1,14 @@
 package clock_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"go/parser"
 	"go/token"
 	"math"
+	"math/rand/v2"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -363,6 +366,61 @@ func TestErrors(t *testing.T) {
 	b.End()
 	if _, err := clock.Run(kernel(b, 1, 1<<30), plantest.Chip(), clock.Options{}); err == nil || !strings.Contains(err.Error(), "CLOCK004") {
 		t.Errorf("a run of years: %v", err)
+	}
+}
+
+// TestMutants changes plans at random and demands that they are timed or refused, but neither panic nor hang.
+func TestMutants(t *testing.T) {
+	timed := 0
+	for seed := uint64(0); seed < 200; seed++ {
+		p := plantest.Random(seed % 40)
+		r := rand.New(rand.NewPCG(seed, 7))
+		k := &p.Kernels[0]
+		for n := 1 + r.IntN(4); n > 0; n-- {
+			in := &k.Code[r.IntN(len(k.Code))]
+			odd := []int64{-1, 0, 1, 7, 1 << 20, 1 << 45, -1 << 45}[r.IntN(7)]
+			switch r.IntN(10) {
+			case 0:
+				in.Op = plan.Opcode(r.IntN(int(plan.VGroup) + 1))
+			case 1:
+				in.Queue = r.IntN(len(p.Queues))
+			case 2:
+				in.Y = plan.C(odd)
+			case 3:
+				in.X = plan.R(plan.Reg(r.IntN(k.Regs))).Scale(odd)
+			case 4:
+				in.Flag = r.IntN(max(len(k.Flags), 1))
+			case 5:
+				if len(in.Dst.Size) > 0 {
+					in.Dst.Size[0], in.Dst.Stride[0] = plan.C(odd), odd
+				}
+			case 6:
+				if len(k.Flags) > 0 {
+					k.Flags[r.IntN(len(k.Flags))].Credits = int(min(max(odd, 0), 1<<12))
+				}
+			case 7:
+				p.Steps[0].Grid = min(max(odd, 1), 1<<40)
+			case 8:
+				in.Fn = plan.Fn(r.IntN(int(plan.NumFns)))
+			case 9:
+				in.Path = r.IntN(7)
+			}
+		}
+		if _, err := clock.Run(p, plantest.Chip(), clock.Options{Steps: 1_000_000}); err == nil {
+			timed++
+		}
+	}
+	if timed < 20 {
+		t.Errorf("only %d of the plans were timed", timed)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	done := make(chan struct{})
+	close(done)
+	p := plantest.Matmul(plantest.Size{M: 200, K: 3000, N: 5000, BM: 64, BK: 64, BN: 128})
+	if _, err := clock.Run(p, plantest.Chip(), clock.Options{Done: done}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a run that was given up: %v", err)
 	}
 }
 

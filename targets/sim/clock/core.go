@@ -24,12 +24,13 @@ type core struct {
 	missRead, missWrite []float64
 	timed               []timed // by cost.id
 
-	regs   []int64
-	pc     int
-	scalar stamp
-	state  scalarState
-	frames []frame
-	block  int64
+	regs    []int64
+	pc      int
+	scalar  stamp
+	state   scalarState
+	frames  []frame
+	watches map[int]*watch // by loop
+	block   int64
 
 	queues     []queue
 	flags      []flag
@@ -84,13 +85,22 @@ func (q *queue) push(p pending) {
 	q.fifo = append(q.fifo, p)
 }
 
-// flag holds the signals that nobody has waited for yet.
+// flag holds the signals that nobody has waited for yet: credits first, which are there from the start.
 type flag struct {
-	tokens []stamp
-	head   int
+	credits int
+	tokens  []stamp
+	head    int
 }
 
-func (f *flag) len() int { return len(f.tokens) - f.head }
+func (f *flag) len() int { return f.credits + len(f.tokens) - f.head }
+
+// next is when the first of them is there.
+func (f *flag) next() Ticks {
+	if f.credits > 0 {
+		return 0
+	}
+	return f.tokens[f.head].t
+}
 
 func (f *flag) push(s stamp) {
 	if f.head > 64 && f.head*2 > len(f.tokens) {
@@ -101,6 +111,10 @@ func (f *flag) push(s stamp) {
 }
 
 func (f *flag) pop() stamp {
+	if f.credits > 0 {
+		f.credits--
+		return stamp{}
+	}
 	s := f.tokens[f.head]
 	f.head++
 	if f.head == len(f.tokens) {
@@ -125,7 +139,7 @@ func newCore(m *machine, w *work, t *traffic) *core {
 		m: m, w: w, k: w.k, missRead: t.missRead, missWrite: t.missWrite,
 		regs: make([]int64, w.k.Regs), queues: make([]queue, len(m.p.Queues)), flags: make([]flag, len(w.k.Flags)),
 		count: make([]int64, len(w.k.Code)), busy: make([]int64, len(w.k.Code)), held: make([]int64, len(w.k.Code)),
-		queueBusy: make([]Ticks, len(m.p.Queues)), loads: map[string]bool{},
+		queueBusy: make([]Ticks, len(m.p.Queues)), loads: map[string]bool{}, watches: map[int]*watch{},
 	}
 	if m.memBytes > 0 {
 		c.memByte = m.hz / (m.memBytes * w.share)
@@ -134,16 +148,14 @@ func newCore(m *machine, w *work, t *traffic) *core {
 		c.cacheByte = m.hz / (m.cacheBytes * w.share)
 	}
 	for i := range c.flags {
-		for n := 0; n < w.k.Flags[i].Credits; n++ {
-			c.flags[i].push(stamp{})
-		}
+		c.flags[i].credits = w.k.Flags[i].Credits
 	}
 	c.block = w.core
 	return c
 }
 
-// maxEvents is how many instructions are simulated at most in one launch.
-const maxEvents = 100_000_000
+// maxSignals is how many signals of a flag may be on the way.
+const maxSignals = 1 << 14
 
 // run simulates the launch to its end and gives the time of its end.
 func (c *core) run() (stamp, error) {
@@ -160,8 +172,13 @@ func (c *core) run() (stamp, error) {
 				best, at = q, t
 			}
 		}
-		if c.events++; c.events > maxEvents || at > maxTicks/2 {
-			return stamp{}, c.m.errLong(c.k, "the launch has too many instructions to be simulated, or takes longer than any run")
+		if at > maxTicks/2 {
+			return stamp{}, c.m.errLong(c.k, "the launch takes longer than any run")
+		}
+		if c.events++; c.events&0xfff == 0 {
+			if err := c.m.spend(c.k, 0x1000); err != nil {
+				return stamp{}, err
+			}
 		}
 		switch best {
 		case -1:
@@ -212,10 +229,10 @@ func (c *core) ready(q int) (Ticks, bool) {
 	t := max(x.free.t, p.issued.t)
 	if in := &c.k.Code[p.i]; in.Op == plan.Wait {
 		f := &c.flags[in.Flag]
-		if f.head == len(f.tokens) {
+		if f.len() == 0 {
 			return 0, false
 		}
-		t = max(t, f.tokens[f.head].t)
+		t = max(t, f.next())
 	}
 	return t, true
 }
@@ -265,6 +282,10 @@ func (c *core) act(q int) {
 
 // signal gives a flag one more, and wakes the scalar unit if it waits for it.
 func (c *core) signal(flag int, s stamp) {
+	if c.flags[flag].len() > maxSignals && c.err == nil {
+		c.err = c.m.errLong(c.k, "flag "+c.k.Flags[flag].Name+" has more signals than anybody waits for")
+		return
+	}
 	c.flags[flag].push(s)
 	if c.state == waiting && c.k.Code[c.pc].Flag == flag {
 		c.state = running
@@ -380,6 +401,10 @@ func (c *core) scalarStep() {
 		c.count[c.pc]++
 		c.spend(c.m.issue, Scalar)
 		x, n := in.X.Eval(c.regs), in.Y.Eval(c.regs)
+		if n > 1<<50 || x > 1<<60 || x < -1<<60 {
+			c.err = c.m.errLong(c.k, "a loop has more rounds than can be run")
+			return
+		}
 		if n <= 0 {
 			c.pc = in.Jump + 1
 			return

@@ -1,6 +1,7 @@
 package clock
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"sort"
@@ -37,6 +38,25 @@ type machine struct {
 
 	used  map[string]chip.Quantity // assumed numbers that went into a time, by name
 	words map[*plan.Instr]string   // for traces
+
+	done   <-chan struct{}
+	budget int64 // steps left, of simulation and of counting
+}
+
+// maxSteps is how many steps all launches of a run may take together unless told otherwise, so that no plan takes minutes.
+const maxSteps = 100_000_000
+
+// spend takes steps off the budget, and looks whether the run was given up.
+func (m *machine) spend(k *plan.Kernel, n int64) error {
+	if m.budget -= n; m.budget < 0 {
+		return m.errLong(k, "the plan's loops, blocks and launches differ too much from one another to be timed")
+	}
+	select {
+	case <-m.done:
+		return context.Canceled
+	default:
+		return nil
+	}
 }
 
 type queueInfo struct {
@@ -46,7 +66,7 @@ type queueInfo struct {
 }
 
 func newMachine(p *plan.Plan, c *chip.Chip) (*machine, error) {
-	m := &machine{p: p, c: c, hz: c.Clock.Value, cores: int64(c.Cores.Value), used: map[string]chip.Quantity{}}
+	m := &machine{p: p, c: c, hz: c.Clock.Value, cores: int64(c.Cores.Value), used: map[string]chip.Quantity{}, budget: maxSteps}
 	bad := func(format string, args ...any) error {
 		return diag.Errorf(codeChip, diag.Range{}, format, args...).At("plan for "+p.Chip).
 			Helpf("compile the model again for %s", c.Name)

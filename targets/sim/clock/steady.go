@@ -16,11 +16,40 @@ type frame struct {
 	loop          int
 	at, end, step int64 // counter
 	stretch       int64 // rounds up to here cost the same
-	recent        []*snapshot
-	next          int // of recent, to be overwritten
-	far           *snapshot
-	power, since  int64
-	anchor        *anchor
+	watch         *watch
+}
+
+// watch looks for heads that repeat. Each loop has one, which is begun anew with each stretch.
+type watch struct {
+	// The last heads find short periods; longer ones are found by one that is kept for ever longer (Brent, "An improved Monte
+	// Carlo factorization algorithm", BIT 20, 1980).
+	recent       [keepRecent]*snapshot
+	n            int // how many heads were kept so far
+	far          *snapshot
+	hasFar       bool
+	power, since int64
+	looks, pause int64 // snapshots taken; rounds until the next
+	// When a head was that of period counts before, anchor is the later one and grown by how much each moment grew since.
+	period int64 // 0: none yet
+	anchor *snapshot
+	grown  []Split
+	spare  *snapshot
+	other  []Split
+}
+
+const keepRecent = 4
+
+func newWatch() *watch {
+	w := &watch{far: &snapshot{}, anchor: &snapshot{}, spare: &snapshot{}}
+	for i := range w.recent {
+		w.recent[i] = &snapshot{}
+	}
+	return w
+}
+
+// reset begins anew; what was allocated is kept.
+func (w *watch) reset() {
+	w.n, w.hasFar, w.power, w.since, w.looks, w.pause, w.period = 0, false, 1, 0, 0, 0, 0
 }
 
 // snapshot is the state at the head of a round.
@@ -33,17 +62,6 @@ type snapshot struct {
 	count  []int64 // of the core's counters, one after the other
 	queues []Ticks
 }
-
-// anchor is a head that repeated an earlier one, period rounds before, and by how much each moment grew since.
-type anchor struct {
-	snap   *snapshot
-	period int64 // in counts of the loop's counter
-	grown  []Split
-}
-
-// keepRecent is how many heads are kept to find short periods; longer ones are found by keeping one for ever longer (Brent, "An
-// improved Monte Carlo factorization algorithm", BIT 20, 1980).
-const keepRecent = 4
 
 // roundHead begins a round of the innermost loop, after leaving out as many as can be known.
 func (c *core) roundHead() {
@@ -78,6 +96,9 @@ func (c *core) endBlock() {
 // rounds is how many rounds there are from the counter's value at up to end.
 func (f *frame) rounds(end int64) int64 { return (end - f.at + f.step - 1) / f.step }
 
+// maxWaiting is with how many signals on the way the state is no longer looked at: they pile up, and it does not repeat.
+const maxWaiting = 1 << 10
+
 // minRounds is how many rounds must be left for a look at the state to pay.
 const minRounds = 4
 
@@ -86,72 +107,90 @@ func (c *core) shortcut(f *frame) {
 		if f.rounds(f.end) < minRounds {
 			return
 		}
+		before := c.w.fold.Spent()
 		f.stretch = c.w.fold.Stretch(f.loop, c.regs, f.at, f.end)
-		f.recent, f.next, f.far, f.anchor, f.power, f.since = f.recent[:0], 0, nil, nil, 1, 0
+		if c.err = c.m.spend(c.k, c.w.fold.Spent()-before); c.err != nil {
+			return
+		}
+		if f.watch = c.watches[f.loop]; f.watch == nil {
+			f.watch = newWatch()
+			c.watches[f.loop] = f.watch
+		}
+		f.watch.reset()
 	}
+	w := f.watch
 	left := f.rounds(f.stretch)
-	if left < minRounds && f.anchor == nil || left < 2 {
+	if left < minRounds && w.period == 0 || left < 2 {
 		return
 	}
-	if a := f.anchor; a != nil {
-		if f.at < a.snap.at+a.period {
-			return
-		}
-		now := c.snapshot(f, &snapshot{})
-		if !slices.Equal(now.sig, a.snap.sig) { // cannot be; look for a period anew
-			f.anchor = nil
-			return
-		}
-		grown := growth(a.snap, now)
-		if slices.Equal(grown, a.grown) {
-			c.skip(f, a, now, grown)
-			return
-		}
-		a.snap, a.grown = now, grown
+	if w.period > 0 && f.at < w.anchor.at+w.period {
 		return
 	}
-	var now *snapshot
-	if len(f.recent) < keepRecent {
-		now = c.snapshot(f, &snapshot{})
-	} else {
-		old := f.recent[f.next]
-		if old == nil || old == f.far { // it is kept longer
-			old = &snapshot{}
-		}
-		now = c.snapshot(f, old)
-		f.recent[f.next] = nil
+	if w.pause--; w.pause > 0 && w.period == 0 {
+		return
 	}
-	for i := len(f.recent); i >= 0; i-- {
-		s := f.far
-		if i > 0 {
-			if s = f.recent[(f.next+i-1)%len(f.recent)]; s == now {
-				continue
-			}
+	// What does not repeat soon is looked at ever more rarely, so that looking costs less than walking.
+	w.looks++
+	w.pause = 1 << min(2*(w.looks/64), 40)
+	waiting := 0
+	for i := range c.flags {
+		waiting += c.flags[i].len() - c.flags[i].credits
+	}
+	if waiting > maxWaiting {
+		return
+	}
+	now := c.snapshot(f, w.spare)
+	if c.err = c.m.spend(c.k, int64(len(now.sig)+len(now.count)+20*len(now.by))/8); c.err != nil {
+		return
+	}
+	if w.period > 0 {
+		if !slices.Equal(now.sig, w.anchor.sig) { // cannot be; look for a period anew
+			w.reset()
+			return
 		}
-		if s != nil && slices.Equal(s.sig, now.sig) {
-			f.anchor = &anchor{now, now.at - s.at, growth(s, now)}
+		w.other = growth(w.other, w.anchor, now)
+		if slices.Equal(w.other, w.grown) {
+			c.skip(f, w.anchor, now, w.grown)
+			return
+		}
+		w.grown, w.other = w.other, w.grown
+		w.anchor, w.spare = w.spare, w.anchor
+		return
+	}
+	for i := 0; i <= keepRecent; i++ {
+		s := w.far
+		switch {
+		case i == keepRecent && !w.hasFar || i < keepRecent && i >= w.n:
+			continue
+		case i < keepRecent:
+			s = w.recent[(w.n-1-i)%keepRecent]
+		}
+		if slices.Equal(s.sig, now.sig) {
+			w.period = now.at - s.at
+			w.grown = growth(w.grown, s, now)
+			w.anchor, w.spare = w.spare, w.anchor
 			return
 		}
 	}
-	if len(f.recent) < keepRecent {
-		f.recent = append(f.recent, now)
-	} else {
-		f.recent[f.next] = now
-	}
-	f.next = (f.next + 1) % keepRecent
-	if f.since++; f.far == nil || f.since >= f.power {
-		f.far, f.since = now, 0
-		f.power *= 2
+	at := w.n % keepRecent
+	w.recent[at], w.spare = w.spare, w.recent[at]
+	w.n++
+	if w.since++; !w.hasFar || w.since >= w.power {
+		w.far = c.snapshot(f, w.far)
+		w.hasFar, w.since = true, 0
+		w.power *= 2
 	}
 }
 
-// growth is by how much each moment's parts grew from one snapshot to another of equal signature.
-func growth(a, b *snapshot) []Split {
-	out := make([]Split, len(b.by))
-	for i := range out {
-		for r := range out[i] {
-			out[i][r] = b.by[i][r] - a.by[i][r]
+// growth is by how much each moment's parts grew from one snapshot to another of equal signature. It takes the room of out.
+func growth(out []Split, a, b *snapshot) []Split {
+	out = out[:0]
+	for i := range b.by {
+		var d Split
+		for r := range d {
+			d[r] = b.by[i][r] - a.by[i][r]
 		}
+		out = append(out, d)
 	}
 	return out
 }
@@ -195,7 +234,7 @@ func (c *core) snapshot(f *frame, s *snapshot) *snapshot {
 		}
 	}
 	for i := range c.flags {
-		s.sig = append(s.sig, int64(c.flags[i].len()))
+		s.sig = append(s.sig, int64(c.flags[i].credits), int64(c.flags[i].len()))
 	}
 	first := true
 	c.stamps(func(x *stamp) {
@@ -214,13 +253,13 @@ func (c *core) snapshot(f *frame, s *snapshot) *snapshot {
 }
 
 // skip leaves out as many periods as the stretch has, but for a last round.
-func (c *core) skip(f *frame, a *anchor, now *snapshot, grown []Split) {
-	per := a.period / f.step
+func (c *core) skip(f *frame, before, now *snapshot, grown []Split) {
+	per := (now.at - before.at) / f.step
 	n := (f.rounds(f.stretch) - 1) / per
 	if n < 1 {
 		return
 	}
-	delta := now.now - a.snap.now
+	delta := now.now - before.now
 	if delta > 0 && n > int64((maxTicks-now.now)/delta) {
 		c.err = c.m.errLong(c.k, "the launch takes longer than any run")
 		return
@@ -235,23 +274,22 @@ func (c *core) skip(f *frame, a *anchor, now *snapshot, grown []Split) {
 			x.t += delta * Ticks(n)
 			x.by.Add(&grown[live], n)
 			live++
-		case x.t-a.snap.all[i] == delta: // past, but how long a queue was idle is counted from it
+		case x.t-before.all[i] == delta: // past, but how long a queue was idle is counted from it
 			x.t += delta * Ticks(n)
 		}
 		i++
 	})
 	code := len(c.count)
 	for i := range c.count {
-		c.count[i] += n * (now.count[i] - a.snap.count[i])
-		c.busy[i] += n * (now.count[code+i] - a.snap.count[code+i])
-		c.held[i] += n * (now.count[2*code+i] - a.snap.count[2*code+i])
+		c.count[i] += n * (now.count[i] - before.count[i])
+		c.busy[i] += n * (now.count[code+i] - before.count[code+i])
+		c.held[i] += n * (now.count[2*code+i] - before.count[2*code+i])
 	}
 	for q := range c.queueBusy {
-		c.queueBusy[q] += Ticks(n) * (now.queues[q] - a.snap.queues[q])
+		c.queueBusy[q] += Ticks(n) * (now.queues[q] - before.queues[q])
 	}
-	f.at += n * a.period
-	f.anchor, f.far = nil, nil
-	f.recent = f.recent[:0]
+	f.at += n * (now.at - before.at)
+	f.watch.reset()
 	f.stretch = min(f.stretch, f.at) // what is left is walked
 	if f.loop == plan.Blocks {
 		c.k.StartRegs(c.regs, f.at, c.w.core, c.m.cores)

@@ -32,9 +32,6 @@ type flow struct {
 	wave      float64 // different bytes that as many blocks as there are cores touch
 }
 
-// maxWalk is how many instructions the scalar code of a launch may have when loops that repeat are folded.
-const maxWalk = 20_000_000
-
 // newWork counts a launch. Blocks that cost the same are counted together.
 func newWork(m *machine, k *plan.Kernel, grid int64) (*work, error) {
 	w := &work{k: k, grid: grid, costs: newCosts(m, k), fold: plan.NewFolder(k)}
@@ -52,8 +49,12 @@ func newWork(m *machine, k *plan.Kernel, grid int64) (*work, error) {
 	regs := make([]int64, k.Regs)
 	block := make([]Ticks, queues+1)
 	single := w.fold.UsesCore()
-	steps := int64(0)
+	spent := int64(0)
 	var failed error
+	// What is kept for each launch counts as work, too.
+	if err := m.spend(k, 64*int64(len(k.Code)+len(k.Params)+k.Regs)+int64(len(load))); err != nil {
+		return nil, err
+	}
 	for b := int64(0); b < grid; {
 		k.StartRegs(regs, b, b%n, n)
 		end := b + 1
@@ -63,10 +64,17 @@ func newWork(m *machine, k *plan.Kernel, grid int64) (*work, error) {
 		clear(block)
 		blockFar := 0.0
 		times := end - b
+		if failed = m.spend(k, w.fold.Spent()-spent); failed != nil {
+			return nil, failed
+		}
+		spent = w.fold.Spent()
 		w.fold.Walk(regs, func(i int, regs []int64, count int64) bool {
-			if steps++; steps > maxWalk {
-				failed = m.errLong(k, "the kernel's loops and blocks differ too much from one another to be timed")
-				return false
+			if n := w.fold.Spent(); n-spent > 1<<12 {
+				failed = m.spend(k, n-spent)
+				spent = n
+				if failed != nil {
+					return false
+				}
 			}
 			in := &k.Code[i]
 			w.instrs += count * times
