@@ -71,8 +71,8 @@ const (
 	minStep   = 4 + 16
 )
 
-// Encode writes a plan in its binary form. Equal plans give equal bytes; an instruction's zero Tile is a missing one and an
-// empty list the same as none. The error is the writer's.
+// Encode writes a plan in its binary form. Equal plans give equal bytes; an instruction's zero Tile is a missing one, an
+// empty list the same as none, and of Tile.Param and Tile.Local only the one that counts is kept. The error is the writer's.
 func Encode(w io.Writer, p *Plan) error {
 	_, err := w.Write(encode(p))
 	return err
@@ -311,8 +311,11 @@ func (e *encoder) val(v Val) {
 
 func (e *encoder) tile(t *Tile) {
 	e.i(int64(t.Mem))
-	e.i(int64(t.Param))
-	e.i(int64(t.Local))
+	if t.Mem == 0 {
+		e.i(int64(t.Param))
+	} else {
+		e.i(int64(t.Local))
+	}
 	e.u8(uint8(t.Format))
 	e.val(t.Base)
 	e.u(uint64(len(t.Size)))
@@ -756,7 +759,12 @@ func (d *decoder) val() Val {
 
 // tile reads a tile; only one that is not itself an index list may have an index.
 func (d *decoder) tile(t *Tile, index bool) {
-	t.Mem, t.Param, t.Local = d.int(), d.int(), d.int()
+	t.Mem = d.int()
+	if t.Mem == 0 {
+		t.Param = d.int()
+	} else {
+		t.Local = d.int()
+	}
 	t.Format = d.format()
 	t.Base = d.val()
 	t.Size = slab(&d.vals, d.n(2))
