@@ -259,14 +259,20 @@ func (u *fuser) concrete(v *ir.Value, o *ir.Op) error {
 }
 
 // rootOf is the buffer, or the value cloned into kernels, that a value is a view of.
-func (u *fuser) rootOf(v *ir.Value) *ir.Value { return u.viewOf(v).Source }
+func (u *fuser) rootOf(v *ir.Value) *ir.Value {
+	if id := v.ID(); u.has[id] {
+		return u.root[id].Source
+	}
+	return v
+}
 
 func (u *fuser) viewOf(v *ir.Value) view.View {
-	if !u.has[v.ID()] {
-		w, _ := view.Whole(v)
-		return w
+	id := v.ID()
+	if !u.has[id] {
+		u.root[id], _ = view.Whole(v)
+		u.has[id] = true
 	}
-	return u.root[v.ID()]
+	return u.root[id]
 }
 
 // resolve finds the view that a movement op gives. Where strides cannot describe it, its operand becomes a buffer.

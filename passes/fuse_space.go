@@ -22,10 +22,18 @@ type space struct {
 }
 
 func newSpace(m *ir.Module, leaf func(v *ir.Value) bool) *space {
-	n := m.MaxValue()
-	s := &space{leaf: leaf, lead: make([]int32, n), stamp: make([]uint32, n)}
-	s.peak.init(n)
+	s := &space{leaf: leaf}
+	s.grow(m)
 	return s
+}
+
+// grow makes room for values that were made since.
+func (s *space) grow(m *ir.Module) {
+	if n := m.MaxValue(); n > len(s.lead) {
+		n += n/4 + 64
+		s.lead, s.stamp = append(s.lead, make([]int32, n-len(s.lead))...), append(s.stamp, make([]uint32, n-len(s.stamp))...)
+		s.peak.grow(n)
+	}
 }
 
 // rowsOf is the value whose rows a result stores: what an update writes, else the result itself.
@@ -244,8 +252,9 @@ type peak struct {
 	limit int64
 }
 
-func (k *peak) init(n int) {
-	k.uses, k.state, k.buf = make([]int32, n), make([]uint32, n), make([]int32, n)
+func (k *peak) grow(n int) {
+	more := n - len(k.uses)
+	k.uses, k.state, k.buf = append(k.uses, make([]int32, more)...), append(k.state, make([]uint32, more)...), append(k.buf, make([]int32, more)...)
 }
 
 // row returns the bytes that one row of the outer axes needs, for the results that find or try just placed. It gives up above limit, since

@@ -52,6 +52,7 @@ type legaliser struct {
 	p     *Pass
 	list  *diag.List
 	limit int64 // bytes that a row of a map kernel may take
+	space *space
 }
 
 // ability answers what the vector engine that kernels use can do.

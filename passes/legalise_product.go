@@ -143,8 +143,9 @@ func productIntoSum(r *rewrite.Rewriter, o *ir.Op) bool {
 		return false
 	}
 	b := r.At(o)
-	a := arrangeFor(b, b.Cast(x, g), e.A, e.Out+sum)
-	c := arrangeFor(b, b.Cast(y, g), e.B, e.Out+sum)
+	// Views first: they are free on what is in a buffer.
+	a := b.Cast(arrangeFor(b, x, e.A, e.Out+sum), g)
+	c := b.Cast(arrangeFor(b, y, e.B, e.Out+sum), g)
 	p := b.Op(op.Mul, nil, a, c)
 	// An operand that both sides repeat: the product lacks no axis, since every letter is in one of them.
 	if sum != "" {

@@ -40,12 +40,14 @@ func (l *legaliser) fitsAlone(o *ir.Op) bool {
 	if n*2 <= l.limit {
 		return true
 	}
-	s := newSpace(o.Func().Module, func(v *ir.Value) bool { return v.Def() != o })
-	results := o.Results()
-	if !s.find(results) {
-		return false
+	if l.space == nil {
+		l.space = newSpace(o.Func().Module, nil)
 	}
-	return s.row(results, l.limit) <= l.limit
+	s := l.space
+	s.leaf = func(v *ir.Value) bool { return v.Def() != o }
+	s.grow(o.Func().Module)
+	results := o.Results()
+	return s.find(results) && s.row(results, l.limit) <= l.limit
 }
 
 // part is how many elements of a format a part of a row has: few enough for several tiles of it to fit, and a multiple of 64.

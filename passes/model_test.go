@@ -132,3 +132,35 @@ func TestModelsKeepTheirMeaning(t *testing.T) {
 		})
 	}
 }
+
+// BenchmarkModel runs all passes on the real DeepSeek-V3, 61 layers with 256 experts.
+func BenchmarkModel(b *testing.B) {
+	c := open(b, "configs", "deepseek-v3", "config.json")
+	for _, entry := range []string{"prefill", "decode"} {
+		for _, target := range chips.List() {
+			ch := loadChip(b, target)
+			b.Run(entry+"/"+target, func(b *testing.B) {
+				src, err := c.Module(mg.Options{Entries: []string{entry}, Activation: format.BF16})
+				if err != nil {
+					b.Fatal(err)
+				}
+				T := int64(128)
+				if entry == "decode" {
+					T = 1
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					b.StopTimer()
+					m := src.Clone()
+					b.StartTimer()
+					_, err := passes.Run(context.Background(), m, passes.Default(1), passes.Options{
+						Chip: ch, Bind: map[string]int64{"B": 1, "T": T, "S": 4096},
+					})
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"apogee/ir/diag"
 	"apogee/ir/format"
 	"apogee/ir/op"
+	"apogee/ir/shape"
 	"apogee/ir/tensor"
 	"apogee/passes/rewrite"
 	"apogee/targets/chip"
@@ -18,7 +19,7 @@ var precisionInfo = &Info{
 	Doc: "Gives matrix products the formats that --precision asks for. f32 makes all of the model f32: nothing is rounded to a narrower float but what a function takes and gives. " +
 		"bf16 and f16 cast operands of products, except f32 ones that were widened on purpose, such as a router's. fp8 quantises, in blocks of K, the activations that meet a weight stored in FP8 with block scales; w8a8 quantises each row of weights at load and of activations to i8. " +
 		"Casts and scales of weights move into the weight, so that the loader does them once.",
-	Rules: rewrite.Join(rewrite.Set{widenFloats, castOperands, quantiseProduct}, loadRules),
+	Rules: rewrite.Join(rewrite.Set{widenFloats, castOperands, quantiseProduct, moveQuantise}, loadRules),
 	run:   setPrecision,
 }
 
@@ -164,13 +165,44 @@ func setPrecision(p *Pass) error {
 			}
 		case "bf16", "f16":
 			narrow(p, f, want.A, want.B)
-		case "fp8", "w8a8":
+		case "fp8":
 			if err := quantised(p, f, want); err != nil {
 				return err
 			}
 		}
 	}
-	return p.rewrite(loadRules, nil)
+	return p.rewrite(rewrite.Join(loadRules, rewrite.Set{moveQuantise}), nil)
+}
+
+// moveQuantise lets rows that go to several experts, and to shared ones, be quantised once.
+var moveQuantise = &rewrite.Rule{
+	Name: "MoveQuantiseAboveGather", Doc: "Rows are quantised before they are gathered: codes and scales are gathered instead. A row that is gathered often is quantised once, and fewer bytes move.",
+	Roots: []*op.Info{op.Quantize},
+	Apply: func(r *rewrite.Rewriter, o *ir.Op) bool {
+		g := o.Arg(0).Def()
+		if g == nil || !g.Is(op.Gather) || g.Attrs.Int("axis", 0) != 0 || len(o.Attrs.Ints("block")) != 1 || g.Arg(0).Type.Rank() < 2 {
+			return false
+		}
+		x := g.Arg(0)
+		b := r.At(o)
+		// A view with axes of one element joined is quantised as what it is a view of, so that other readers share it.
+		var q *ir.Op
+		if v := x.Def(); v != nil && v.Is(op.Reshape) && v.Arg(0).Type.Rank() > 1 && v.Arg(0).Type.Shape[v.Arg(0).Type.Rank()-1].Equal(x.Type.Shape[x.Type.Rank()-1]) {
+			q = b.Create(op.Quantize, o.Attrs, v.Arg(0))
+		} else {
+			q = b.Create(op.Quantize, o.Attrs, x)
+		}
+		if q == nil {
+			return true
+		}
+		lead := x.Type.Shape[:x.Type.Rank()-1]
+		back := func(v *ir.Value) *ir.Value {
+			s := append(append(shape.Shape(nil), lead...), v.Type.Shape[v.Type.Rank()-1])
+			return b.Op(op.Gather, nil, b.Reshape(v, s), g.Arg(1))
+		}
+		r.Replace(o, back(q.Result(0)), back(q.Result(1)))
+		return true
+	},
 }
 
 // narrowFloat reports whether a format is a rounded f32 that a model computes in, not a format of codes.
@@ -390,6 +422,95 @@ func retype(o *ir.Op, to, back format.Format) {
 	}
 }
 
+// quantised turns products with weights that are stored as codes with block scales into products of codes.
 func quantised(p *Pass, f *ir.Func, want chip.Precision) error {
-	return diag.Errorf(CodePrecision, diag.Range{}, "precision %s is not there yet", want.Name)
+	for o := f.Body.First(); o != nil; {
+		next := o.Next()
+		if o.Is(op.Einsum) || o.Is(op.GroupedMatmul) && o.NumArgs() == 3 {
+			quantiseOne(p, o, want)
+		}
+		o = next
+	}
+	return nil
+}
+
+// quantiseOne rewrites one product x·dequantize(codes, scale). The activations get a scale for each row and as many elements of K as share one in the
+// weight, as DeepSeek-V3 does (arXiv 2412.19437, section 3.3.2).
+func quantiseOne(p *Pass, o *ir.Op, want chip.Precision) {
+	x, w := o.Arg(0), o.Arg(1)
+	if o.Is(op.Einsum) {
+		e, err := op.ParseEinsum(o.Attrs.Str("spec", ""))
+		if err != nil {
+			return
+		}
+		if x.DefIs(op.Dequantize) {
+			x, w = w, x
+			e.A, e.B = e.B, e.A
+		}
+		k := len(e.A) - 1
+		if !w.DefIs(op.Dequantize) || len(e.B) != 2 || k < 1 || e.B[1] != e.A[k] || e.Out != e.A[:k]+e.B[:1] {
+			if w.DefIs(op.Dequantize) {
+				p.remark(quantiseProduct, o, "the product %s is no plain matrix product, so it is done with scaled weights", e)
+			}
+			return
+		}
+	}
+	d := w.Def()
+	if d == nil || !d.Is(op.Dequantize) || !d.Arg(0).DefIs(op.Weight) || !d.Arg(1).DefIs(op.Weight) || d.Arg(0).Type.Format != want.B {
+		return
+	}
+	block := d.Attrs.Ints("block")
+	if len(block) != 2 {
+		p.remark(quantiseProduct, o, "the weight's scales are for blocks of %v, not of rows and columns", block)
+		return
+	}
+	if bothKeysAndValues(o.Result(0)) {
+		p.remark(quantiseProduct, o, "what it gives is cut into keys and values, where it may be absorbed: its operands stay unquantised")
+		return
+	}
+	if !p.fire(quantiseProduct, o) {
+		return
+	}
+	b := ir.At(o)
+	q := b.Create(op.Quantize, ir.A("block", []int64{block[1]}, "format", want.A), x)
+	scale := b.Cast(d.Arg(1), format.F32)
+	if q == nil {
+		return
+	}
+	var y *ir.Value
+	if o.Is(op.GroupedMatmul) {
+		y = b.Op(op.GroupedMatmul, ir.A("block", block, "format", o.Result(0).Type.Format), q.Result(0), d.Arg(0), o.Arg(2), q.Result(1), scale)
+	} else {
+		y = b.Op(op.ScaledMatmul, ir.A("block", block, "format", o.Result(0).Type.Format), q.Result(0), d.Arg(0), q.Result(1), scale)
+	}
+	if b.Err != nil {
+		panic(b.Err)
+	}
+	y.Name = o.Result(0).Name
+	o.Result(0).ReplaceAllUses(y)
+	o.Erase()
+}
+
+// bothKeysAndValues reports whether a value is read, through views, as the keys and as the values of one attention.
+func bothKeysAndValues(v *ir.Value) bool {
+	keys, values := map[*ir.Op]bool{}, map[*ir.Op]bool{}
+	var walk func(v *ir.Value, depth int)
+	walk = func(v *ir.Value, depth int) {
+		for _, u := range v.Users() {
+			switch {
+			case u.Is(op.Attention):
+				keys[u] = keys[u] || u.Arg(1) == v
+				values[u] = values[u] || u.Arg(2) == v
+			case depth < 6 && (u.Is(op.Reshape) || u.Is(op.Slice) || u.Is(op.Transpose) || u.Is(op.Broadcast) || u.Is(op.Cast)):
+				walk(u.Result(0), depth+1)
+			}
+		}
+	}
+	walk(v, 0)
+	for u := range keys {
+		if keys[u] && values[u] {
+			return true
+		}
+	}
+	return false
 }
