@@ -21,16 +21,16 @@
 // # Use
 //
 // [Gemm] multiplies packed operands: weights are packed once, by [PackB], and
-// kept. [GemmUnpackedA] packs the left side on the way; [GemmTile] multiplies
-// small tiles that lie as they lie, without packing. [GemmInt8] is the integer
-// twin, and [GemmLimited] the slow, faithful model of matrix units that align
-// and truncate. Operands are row-major with a leading dimension in elements; a
-// result must not overlap an operand, except that elementwise functions may
+// kept. [GemmUnpackedA] takes the left side as it lies; [GemmTile] takes both, for
+// small tiles. [GemmPart] does some steps of k of some columns. [GemmInt8] is the
+// integer twin, and [GemmLimited] the slow, faithful model of matrix units that
+// align and truncate. Operands are row-major with a leading dimension in elements;
+// a result must not overlap an operand, except that elementwise functions may
 // write onto an operand that starts at the same element.
 //
 // All functions check the lengths of their slices and panic on a caller's
-// mistake, naming what was too short. They keep nothing and allocate nothing,
-// except that the Parallel ones start goroutines.
+// mistake, naming what was too short. They keep nothing, and allocate nothing but
+// what [GemmLimited] and [Int8B.Pack] say and the Parallel ones' goroutines.
 //
 // The assembly is generated: see internal/gen.
 //
