@@ -192,7 +192,7 @@ func (c *core) next() (*instr, error) {
 				return nil, errStopped
 			}
 			if len(code) == 0 {
-				continue
+				return nil, nil
 			}
 		}
 		in := &code[c.pc]

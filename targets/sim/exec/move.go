@@ -35,11 +35,11 @@ func runMove(c *core, f *frame) error {
 
 // indexed is where row i of a view begins; the index list, when there is one, says which row that is.
 func (c *core) indexed(f *frame, v, index *view, i int64) (int64, error) {
-	row := i
-	if v.o.index != nil {
-		row = int64(int32(binary.LittleEndian.Uint32(index.buf[index.off+i*index.o.colStride():])))
-	}
 	o := v.o
+	if o.index == nil {
+		return v.off + i*o.stride[0], nil
+	}
+	row := int64(int32(binary.LittleEndian.Uint32(index.buf[index.off+i*index.o.colStride():])))
 	if row > o.most[0] || row < -o.most[0] {
 		return 0, c.outside(f, v, v.off, v.off, "index %d, element %d of the list, is out of range", row, i)
 	}

@@ -228,7 +228,7 @@ func (l *lefts) get(key leftKey) *leftPack {
 			return nil
 		}
 		// What was handed out keeps the old arena alive until the launch ends.
-		l.arena = make([]float32, min(max(2*len(l.arena), n, 1<<20), leftLimit))
+		l.arena = make([]float32, min(max(2*len(l.arena), n, 1<<16), leftLimit))
 		l.used = 0
 	}
 	x := &leftPack{data: l.arena[l.used:][:n]}
