@@ -2,16 +2,19 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/pflag"
 
 	"apogee/cmd/internal/driver"
+	"apogee/frontend/safetensors"
+	"apogee/frontend/tokenizer"
 	"apogee/ir"
 	"apogee/ir/diag"
+	"apogee/ir/tensor/npy"
 	"apogee/targets/bind"
 	"apogee/targets/chip"
 	"apogee/targets/plan"
@@ -22,8 +25,8 @@ func init() {
 		name: "check", args: "FILE…", short: "Check files of any kind apogee reads",
 		long: `
 A .mg file is parsed, resolved and, where its config has defaults, lowered and verified; a checkpoint's config, weights and tokenizer are held
-against its model; a .chip file is linted; IR is verified; a plan's memory, ranges and synchronisation are proved anew.
-All mistakes of all files are reported.`,
+against its model; a .chip file is linted; IR is verified; a plan's memory, ranges and synchronisation are proved anew; a .npy,
+.safetensors or tokenizer.json is read. All mistakes of all files are reported.`,
 		example: "  apogee check model.mg my.chip\n  apogee check examples/r1-nano\n  apogee check decode.plan", complete: "file",
 		setup: func(f *pflag.FlagSet) func(context.Context, *app, []string) error {
 			asJSON := f.Bool("json", false, "print the findings as JSON")
@@ -31,48 +34,62 @@ All mistakes of all files are reported.`,
 				if len(args) == 0 {
 					return usagef("check takes files")
 				}
-				var all diag.List
-				for _, p := range args {
-					l, err := checkFile(p)
-					if l != nil {
-						all.Merge(l)
-					}
-					if err != nil {
-						all.AddError("", err)
-					}
-					if err == nil && (l == nil || !l.HasErrors()) && !*asJSON {
-						fmt.Fprintf(a.out, "%s: ok\n", p)
-					}
-				}
-				if *asJSON {
-					if err := diag.RenderJSON(a.out, &all); err != nil {
-						return err
-					}
-					if all.HasErrors() {
-						return fmt.Errorf("%s", all.Summary())
-					}
-					return nil
-				}
-				if err := all.Err(); err != nil {
-					return err
-				}
-				if all.Len() > 0 {
-					return diag.Render(a.err, &all, diag.Options{Color: a.color})
-				}
-				return nil
+				return checkFiles(a, args, *asJSON)
 			}
 		},
 	})
 }
 
-// checkFile checks one file by its kind.
-func checkFile(path string) (*diag.List, error) {
-	if strings.EqualFold(filepath.Ext(path), ".chip") {
-		if _, err := os.Stat(path); err != nil {
-			return nil, err
+// errFound ends a command whose findings are printed already.
+var errFound = errors.New("")
+
+func checkFiles(a *app, files []string, asJSON bool) error {
+	var all diag.List
+	for _, p := range files {
+		a.progress.Step("checking "+p, 0, 0)
+		one := &diag.List{}
+		l, err := checkFile(p)
+		one.Merge(l)
+		one.AddError("", err)
+		one.Sort()
+		all.Merge(one)
+		if asJSON {
+			continue
 		}
-		_, l := chip.LoadAll("./" + filepath.ToSlash(relative(path)))
+		a.warn(one)
+		if !one.HasErrors() {
+			fmt.Fprintf(a.out, "%s: ok\n", p)
+		}
+	}
+	if asJSON {
+		if err := diag.RenderJSON(a.out, &all); err != nil {
+			return err
+		}
+	}
+	if all.HasErrors() {
+		return errFound
+	}
+	return nil
+}
+
+// checkFile checks one file by its kind. Errors of the returned list and the returned error both count.
+func checkFile(path string) (*diag.List, error) {
+	switch ext := strings.ToLower(filepath.Ext(path)); {
+	case ext == ".chip":
+		_, l := chip.LoadAll(path)
 		return l, nil
+	case ext == ".npy":
+		_, err := npy.ReadFile(path)
+		return nil, err
+	case ext == ".safetensors":
+		f, err := safetensors.Open(path)
+		if err == nil {
+			f.Close()
+		}
+		return nil, err
+	case filepath.Base(path) == "tokenizer.json":
+		_, err := tokenizer.Load(filepath.Dir(path))
+		return nil, err
 	}
 	m, err := driver.Open(path)
 	if err != nil {
@@ -82,10 +99,14 @@ func checkFile(path string) (*diag.List, error) {
 	switch {
 	case m.Plan != nil:
 		var rules *plan.Rules
-		if c, err := chip.Load(m.Plan.Chip); err == nil {
-			rules = bind.Rules(c)
+		l := &diag.List{}
+		if c, err := chip.Load(m.Plan.Chip); err != nil {
+			l.Notef("", diag.Range{}, "%s: the chip %s does not ship with apogee, so the plan is not held against it", path, m.Plan.Chip)
+		} else if rules = bind.Rules(c); c.Hash() != m.Plan.ChipHash {
+			l.Warnf("", diag.Range{}, "%s: compiled for another version of %s", path, m.Plan.Chip)
 		}
-		return plan.Check(m.Plan, rules), nil
+		l.Merge(plan.Check(m.Plan, rules))
+		return l, nil
 	case m.IR != "":
 		mod, l := ir.Parse(diag.NewSource(path, []byte(m.IR)))
 		if l.HasErrors() {
@@ -94,15 +115,4 @@ func checkFile(path string) (*diag.List, error) {
 		return ir.Verify(mod), nil
 	}
 	return m.Check()
-}
-
-func relative(path string) string {
-	if filepath.IsAbs(path) {
-		if wd, err := os.Getwd(); err == nil {
-			if r, err := filepath.Rel(wd, path); err == nil {
-				return r
-			}
-		}
-	}
-	return path
 }

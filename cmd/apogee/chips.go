@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/pflag"
@@ -32,11 +34,15 @@ func init() {
 		example: "  apogee chip show ascend-910b\n  apogee chip show ./my.chip\n  apogee chip show nvidia-h100 --source", complete: "chip",
 		setup: func(f *pflag.FlagSet) func(context.Context, *app, []string) error {
 			source := f.Bool("source", false, "print the chip file in its canonical form")
+			asJSON := f.Bool("json", false, "print JSON")
 			return func(_ context.Context, a *app, args []string) error {
 				if len(args) != 2 || args[0] != "show" {
 					return usagef("expected: apogee chip show CHIP")
 				}
-				return showChip(a, args[1], *source)
+				if *source && *asJSON {
+					return usagef("--source and --json do not go together")
+				}
+				return showChip(a, args[1], *source, *asJSON)
 			}
 		},
 	})
@@ -96,23 +102,12 @@ func listChips(a *app, asJSON bool) error {
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "CHIP\tVENDOR\tFAMILY\tCORES\tMEMORY\tBANDWIDTH\tAUTO\tPRECISIONS")
 	for _, l := range lines {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%.0f GiB\t%.0f GB/s\t%s\t%s\n", l.Name, l.Vendor, l.Family, l.Cores, l.Memory/(1<<30), l.Bandwidth/1e9, l.Auto, join(l.Precisions))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%.0f GiB\t%.0f GB/s\t%s\t%s\n", l.Name, l.Vendor, l.Family, l.Cores, l.Memory/(1<<30), l.Bandwidth/1e9, l.Auto, strings.Join(l.Precisions, " "))
 	}
 	return w.Flush()
 }
 
-func join(s []string) string {
-	out := ""
-	for i, x := range s {
-		if i > 0 {
-			out += " "
-		}
-		out += x
-	}
-	return out
-}
-
-func showChip(a *app, name string, source bool) error {
+func showChip(a *app, name string, source, asJSON bool) error {
 	c, err := chip.Load(name)
 	if err != nil {
 		return err
@@ -125,6 +120,9 @@ func showChip(a *app, name string, source bool) error {
 		_, err = a.out.Write(b)
 		return err
 	}
+	if asJSON {
+		return chipJSON(a.out, c)
+	}
 	fmt.Fprintf(a.out, "%s: %s, %s, %d\n%s\n", c.Name, c.Vendor, c.Family, c.Year, c.Doc)
 	if c.Variant != "" {
 		fmt.Fprintf(a.out, "variant: %s\n", c.Variant)
@@ -135,4 +133,28 @@ func showChip(a *app, name string, source bool) error {
 		fmt.Fprintf(w, "%s\t%g %s\t%s\t%s\n", f.Name, f.Value, f.Unit, f.Confidence, f.Source)
 	}
 	return w.Flush()
+}
+
+func chipJSON(w io.Writer, c *chip.Chip) error {
+	type fact struct {
+		Name       string  `json:"name"`
+		Value      float64 `json:"value"`
+		Unit       string  `json:"unit"`
+		Confidence string  `json:"confidence"`
+		Source     string  `json:"source"`
+	}
+	facts := []fact{}
+	for _, f := range c.Facts {
+		facts = append(facts, fact{f.Name, f.Value, f.Unit, f.Confidence.String(), f.Source})
+	}
+	j := json.NewEncoder(w)
+	j.SetIndent("", "  ")
+	j.SetEscapeHTML(false)
+	return j.Encode(struct {
+		chipLine
+		Doc   string   `json:"doc"`
+		Hash  string   `json:"hash"`
+		Lacks []string `json:"lacks"`
+		Facts []fact   `json:"facts"`
+	}{describe(c), c.Doc, c.Hash(), append([]string{}, c.Lacks...), facts})
 }

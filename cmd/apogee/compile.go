@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 
@@ -22,7 +23,7 @@ A plan that exceeds the chip's memory is written all the same, with a warning th
 		complete: "model",
 		setup: func(f *pflag.FlagSet) func(context.Context, *app, []string) error {
 			m := addModelFlags(f)
-			out := f.StringP("output", "o", "", "the plan file to write")
+			out := f.StringP("output", "o", "", "write the plan to `FILE`")
 			remarks := f.Bool("remarks", false, "tell why fusions did not happen")
 			stats := f.Bool("stats", false, "tell how long each pass took and which rules fired")
 			return func(ctx context.Context, a *app, args []string) error {
@@ -33,28 +34,32 @@ A plan that exceeds the chip's memory is written all the same, with a warning th
 				if *out == "" {
 					return usagef("compile needs -o FILE.plan")
 				}
-				c, err := m.chip()
+				file, err := a.files.Create(ctx, *out)
 				if err != nil {
 					return err
 				}
-				if c == nil {
-					return usagef("compile needs a chip; the reference runs models as they are")
-				}
-				model, err := driver.Open(path)
+				j, err := m.open(a, path, chipOnly)
 				if err != nil {
 					return err
 				}
-				defer model.Close()
-				req, err := m.request(model, c)
-				if err != nil {
-					return err
+				defer j.Close()
+				if j.Plan != nil {
+					return fmt.Errorf("%s is a plan; it is compiled already", path)
 				}
 				a.progress.Step("compiling "+path, 0, 0)
-				b, err := model.Compile(ctx, req)
+				b, err := j.Compile(ctx, j.req)
+				a.warn(j.Warnings)
 				if err != nil {
 					return err
 				}
-				if err := plan.Save(*out, b.Plan); err != nil {
+				w := bufio.NewWriter(file)
+				if err = plan.Encode(w, b.Plan); err == nil {
+					err = w.Flush()
+				}
+				if err != nil {
+					return fmt.Errorf("cannot write %s: %w", *out, reason(err))
+				}
+				if err := a.files.Commit(); err != nil {
 					return err
 				}
 				if *remarks {
@@ -66,10 +71,10 @@ A plan that exceeds the chip's memory is written all the same, with a warning th
 					printStats(a, b)
 				}
 				u := plan.Measure(b.Plan)
-				fmt.Fprintf(a.out, "%s: entry %s for %s at %s, %d steps of %d kernels, %s of %s\n", *out, b.Plan.Entry, b.Plan.Chip, b.Precision.Name,
-					len(b.Plan.Steps), len(b.Plan.Kernels), size(u.Total), size(u.Size))
+				fmt.Fprintf(a.out, "%s: entry %s for %s at %s%s, %d launches of %d kernels\n%s of %s: %s\n", *out, b.Plan.Entry, b.Plan.Chip, b.Precision.Name,
+					symbols(b.Plan), len(b.Plan.Steps), len(b.Plan.Kernels), size(u.Total), size(u.Size), u)
 				if u.Over() > 0 {
-					fmt.Fprintf(a.err, "apogee: warning: the plan does not fit %s: %s\n", b.Plan.Chip, driver.Capacity(b.Plan))
+					fmt.Fprintf(a.err, "warning: the plan does not fit %s: %s\n", b.Plan.Chip, driver.Capacity(b.Plan))
 				}
 				return nil
 			}
@@ -85,4 +90,13 @@ func printStats(a *app, b *driver.Built) {
 		}
 		fmt.Fprintln(a.err)
 	}
+}
+
+// symbols are the values that a plan was compiled for, as " B=1 T=128".
+func symbols(p *plan.Plan) string {
+	s := ""
+	for _, x := range p.Symbols {
+		s += fmt.Sprintf(" %s=%d", x.Name, x.Value)
+	}
+	return s
 }

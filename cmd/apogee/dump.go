@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -24,7 +24,8 @@ func init() {
 		name: "dump", args: "MODEL|FILE", short: "Print a stage of the way from source to plan",
 		long: `
 --emit ast prints the syntax tree of a .mg file, ir the module of primitive ops, fused the module of kernels, plan the instructions in the
-chip's vocabulary. --after PASS stops behind a pass (the last of that name). What ir and fused print is a MODEL again: every command takes it.`,
+chip's vocabulary. --after PASS gives the IR behind a pass (the last of that name). What ir and fused print is a MODEL again: every
+command takes it.`,
 		example: `  apogee dump examples/r1-nano --emit ir > r1.ir
   apogee dump r1.ir --emit fused --target ascend-910b --entry decode
   apogee dump examples/r1-nano --emit ir --after absorb --target nvidia-h100 --entry decode
@@ -32,8 +33,8 @@ chip's vocabulary. --after PASS stops behind a pass (the last of that name). Wha
 		complete: "model",
 		setup: func(f *pflag.FlagSet) func(context.Context, *app, []string) error {
 			m := addModelFlags(f)
-			emit := f.String("emit", "ir", "ast, ir, fused or plan")
-			after := f.String("after", "", "the pass to stop behind")
+			emit := f.String("emit", "ir", "the `STAGE` to print: ast, ir, fused or plan")
+			after := f.String("after", "", "stop behind `PASS`")
 			positions := f.Bool("positions", true, "print source positions in IR")
 			return func(ctx context.Context, a *app, args []string) error {
 				path, err := one(args, "MODEL")
@@ -50,72 +51,86 @@ func dump(ctx context.Context, a *app, m *modelFlags, path, emit, after string, 
 	w := bufio.NewWriter(a.out)
 	defer w.Flush()
 	switch emit {
-	case "ast":
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		var diags diag.List
-		t := mg.Parse(diag.NewSource(path, text), &diags)
-		if err := diags.Err(); err != nil {
-			return err
-		}
-		return printTree(w, t)
-	case "ir", "fused", "plan":
+	case "ast", "ir", "fused", "plan":
 	default:
 		return usagef("--emit takes ast, ir, fused or plan, found %q", emit)
 	}
-	var c *chip.Chip
-	var err error
-	if *m.target != "" && *m.target != referenceTarget {
-		if c, err = m.chip(); err != nil {
-			return err
-		}
+	if after != "" && emit != "ir" {
+		return usagef("--after prints IR as a pass leaves it; it goes with --emit ir")
 	}
-	model, err := driver.Open(path)
+	if emit == "ast" {
+		return dumpTree(w, path)
+	}
+	j, err := m.open(a, path, chipMaybe)
 	if err != nil {
 		return err
 	}
-	defer model.Close()
-	if model.Plan != nil {
+	defer j.Close()
+	if j.Plan != nil {
 		if emit != "plan" {
 			return fmt.Errorf("%s is a plan: --emit plan prints it; the IR it came from is not in it", path)
 		}
-		return printPlan(w, model.Plan, c)
-	}
-	req, err := m.request(model, c)
-	if err != nil {
-		return err
+		return printPlan(w, j.Plan, j.chip)
 	}
 	if emit == "ir" && after == "" {
-		mod, _, err := model.Lower(req)
-		if err != nil && mod == nil {
+		mod, _, err := j.Lower(j.req)
+		a.warn(j.Warnings)
+		if mod == nil {
 			return err
+		}
+		if *m.entry != "" {
+			f := mod.Func(*m.entry)
+			if f == nil {
+				return err
+			}
+			mod.Funcs = []*ir.Func{f}
 		}
 		return printIR(w, mod, positions)
 	}
-	if c == nil {
-		return usagef("--emit %s and --after need a chip: name one with --target", emit)
+	if j.chip == nil {
+		return usagef("--emit %s%s needs a chip: name one with --target", emit, map[bool]string{true: " --after " + after}[after != ""])
 	}
+	a.progress.Step("compiling "+path, 0, 0)
 	if after != "" {
-		text, err := upTo(req.Pipeline, after)
+		text, err := upTo(j.req.Pipeline, after)
 		if err != nil {
 			return err
 		}
-		mod, err := model.Passes(ctx, req, text)
+		mod, err := j.Passes(ctx, j.req, text)
+		a.warn(j.Warnings)
 		if err != nil {
 			return err
 		}
 		return printIR(w, mod, positions)
 	}
-	b, err := model.Compile(ctx, req)
+	b, err := j.Compile(ctx, j.req)
+	a.warn(j.Warnings)
 	if err != nil {
 		return err
 	}
 	if emit == "fused" {
 		return printIR(w, b.Module, positions)
 	}
-	return printPlan(w, b.Plan, c)
+	return printPlan(w, b.Plan, j.chip)
+}
+
+// dumpTree prints the syntax tree of a source, or of the shipped one that a checkpoint picks.
+func dumpTree(w *bufio.Writer, path string) error {
+	model, err := driver.Open(path)
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	src, err := model.Source()
+	if err != nil {
+		return err
+	}
+	var diags diag.List
+	t := mg.Parse(src, &diags)
+	if err := diags.Err(); err != nil {
+		return err
+	}
+	return printTree(w, t.File)
 }
 
 func printIR(w *bufio.Writer, m *ir.Module, positions bool) error {
@@ -158,11 +173,8 @@ func upTo(pipeline, pass string) (string, error) {
 		}
 	}
 	if end < 0 {
-		msg := fmt.Sprintf("the pipeline has no pass %q; it is %s", pass, pipeline)
-		if s := diag.DidYouMean(pass, names); s != "" {
-			msg += fmt.Sprintf("; did you mean %s?", s)
-		}
-		return "", fmt.Errorf("%s", msg)
+		slices.Sort(names)
+		return "", unknownName("pass of the pipeline", pass, slices.Compact(names))
 	}
 	return pipeline[:end], nil
 }

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -12,67 +15,203 @@ import (
 	"apogee/cmd/internal/driver"
 	"apogee/ir/tensor/npy"
 	"apogee/targets/chip"
+	"apogee/targets/chips"
+	"apogee/targets/plan"
 )
 
 // modelFlags are the flags of every command that builds a model.
 type modelFlags struct {
-	target, entry, precision, pipeline *string
-	set, disable                       *[]string
-	verify                             *bool
+	target, entry, precision, pipeline, weights, config *string
+	set, disable                                        *[]string
+	verify                                              *bool
 }
 
-func addModelFlags(f *pflag.FlagSet) *modelFlags {
-	return &modelFlags{
-		target:    f.String("target", "", "chip: a name that apogee chips lists, a .chip file, or reference"),
-		entry:     f.String("entry", "", "entry of the model; default: the only one, or prefill"),
-		precision: f.String("precision", "auto", "auto (what the chip would really use), f32, bf16, f16, fp8 or w8a8"),
-		set:       f.StringSlice("set", nil, "values of symbols, config fields and options, as B=1,T=128,S=4096"),
-		pipeline:  f.String("pipeline", "", "passes to run instead of the default, as text; see apogee passes"),
-		disable:   f.StringSlice("disable-rule", nil, "rules that must not fire; see apogee passes --rules"),
-		verify:    f.Bool("verify-each", false, "verify the module after every pass"),
+// addModelFlags declares them, but for those named in without.
+func addModelFlags(f *pflag.FlagSet, without ...string) *modelFlags {
+	all := pflag.NewFlagSet("", pflag.ContinueOnError)
+	all.SortFlags = false
+	m := &modelFlags{
+		target:    all.String("target", "", "the `CHIP`: a name that apogee chips lists, the path of a .chip file, or reference"),
+		entry:     all.String("entry", "", "the `ENTRY` of the model; default: the only one, or prefill"),
+		precision: all.String("precision", driver.Auto, "the precision `P`: auto (what the chip would really use), f32, bf16, f16, fp8 or w8a8"),
+		set:       all.StringArray("set", nil, "set `NAME=VALUE,...`: symbols, config fields and options, as B=1,T=128,S=4096"),
+		weights:   all.String("weights", "", "take the weights of `PATH`, a checkpoint folder or .safetensors file, for a MODEL that has none"),
+		config:    all.String("config", "", "fill the config of a .mg file from `FILE`, a config.json"),
+		pipeline:  all.String("pipeline", "", "run `PASSES` instead of the default ones; see apogee passes"),
+		disable:   all.StringSlice("disable-rule", nil, "keep `RULES` from firing; see apogee passes --rules"),
+		verify:    all.Bool("verify-each", false, "verify the module after every pass"),
 	}
+	all.VisitAll(func(x *pflag.Flag) {
+		if !slices.Contains(without, x.Name) {
+			f.AddFlag(x)
+		}
+	})
+	return m
 }
 
 const referenceTarget = "reference"
 
-// chip loads the target; nil is the reference.
-func (m *modelFlags) chip() (*chip.Chip, error) {
-	switch *m.target {
-	case "":
-		return nil, usagef("name a chip with --target; apogee chips lists them, reference is the evaluator")
-	case referenceTarget:
-		return nil, nil
-	}
-	return chip.Load(*m.target)
+// job is a model with what is asked of it.
+type job struct {
+	*driver.Model
+	chip *chip.Chip // nil is the reference
+	req  driver.Request
 }
 
-// request turns the flags into what the driver takes.
-func (m *modelFlags) request(model *driver.Model, c *chip.Chip) (driver.Request, error) {
-	req := driver.Request{Entry: *m.entry, Chip: c, Precision: *m.precision, Pipeline: *m.pipeline, Verify: *m.verify, Set: map[string]string{}, Bind: map[string]int64{}}
-	req.Passes.Disable = *m.disable
-	symbols := map[string]bool{}
-	for _, s := range model.Symbols() {
-		symbols[s] = true
+// need says whether a command can do without a chip.
+type need uint8
+
+const (
+	chipOrReference need = iota // --target must be there
+	chipOnly                    // and must be a chip
+	chipMaybe                   // --target may be missing
+)
+
+// open finds the chip, opens the model and turns the flags into what the driver takes. The caller closes the job.
+func (m *modelFlags) open(a *app, path string, n need) (_ *job, err error) {
+	if *m.target == referenceTarget && n == chipOnly {
+		return nil, usagef("the reference runs models as they are and has no time; name a chip with --target")
 	}
-	for _, kv := range *m.set {
-		k, v, ok := strings.Cut(kv, "=")
-		if !ok || k == "" {
-			return req, usagef("--set takes NAME=VALUE, found %q", kv)
+	settings, err := m.settings()
+	if err != nil {
+		return nil, err
+	}
+	j := &job{}
+	if *m.target != "" && *m.target != referenceTarget {
+		if j.chip, err = chip.Load(*m.target); err != nil {
+			return nil, err
 		}
-		if !symbols[k] {
-			req.Set[k] = v
+	}
+	a.progress.Step("reading "+path, 0, 0)
+	if j.Model, err = driver.Open(path); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			j.Close()
+		}
+	}()
+	if j.Plan != nil && j.chip == nil && *m.target == "" {
+		if j.chip, err = chip.Load(j.Plan.Chip); err != nil {
+			return nil, fmt.Errorf("%s is a plan for %s; name its chip file with --target", path, j.Plan.Chip)
+		}
+	}
+	if *m.target == "" && n != chipMaybe && j.Plan == nil {
+		return nil, usagef("name a chip with --target: %s, or the path of a .chip file%s", strings.Join(chips.List(), ", "),
+			map[bool]string{true: ", or reference"}[n == chipOrReference])
+	}
+	if *m.config != "" {
+		if err = j.UseConfig(*m.config); err != nil {
+			return nil, err
+		}
+	}
+	if *m.weights != "" {
+		if err = j.UseWeights(*m.weights); err != nil {
+			return nil, err
+		}
+	}
+	j.req = driver.Request{Entry: *m.entry, Chip: j.chip, Precision: *m.precision, Pipeline: *m.pipeline, Verify: *m.verify, Set: map[string]string{}, Bind: map[string]int64{}}
+	j.req.Passes.Disable = *m.disable
+	if j.Plan != nil {
+		return j, m.agree(j, settings)
+	}
+	symbols := j.Symbols()
+	for _, s := range settings {
+		if !slices.Contains(symbols, s.name) {
+			j.req.Set[s.name] = s.value
 			continue
 		}
-		n, err := strconv.ParseInt(v, 10, 64)
-		if err != nil || n < 0 {
-			return req, usagef("--set %s: a dimension is a whole number of at least 0, found %q", k, v)
+		if j.req.Bind[s.name], err = dimension(s); err != nil {
+			return nil, err
 		}
-		if old, ok := req.Bind[k]; ok && old != n {
-			return req, usagef("--set gives %s twice: %d and %d", k, old, n)
-		}
-		req.Bind[k] = n
 	}
-	return req, nil
+	return j, nil
+}
+
+// setting is one NAME=VALUE of --set.
+type setting struct{ name, value string }
+
+// settings splits the values of --set at commas, those inside brackets and quotes excepted.
+func (m *modelFlags) settings() ([]setting, error) {
+	var out []setting
+	for _, list := range *m.set {
+		for _, kv := range splitList(list) {
+			k, v, ok := strings.Cut(kv, "=")
+			if k = strings.TrimSpace(k); !ok || k == "" {
+				return nil, usagef("--set takes NAME=VALUE, found %q", kv)
+			}
+			v = strings.TrimSpace(v)
+			for _, s := range out {
+				if s.name == k && s.value != v {
+					return nil, usagef("--set gives %s twice: %s and %s", k, s.value, v)
+				}
+			}
+			out = append(out, setting{k, v})
+		}
+	}
+	return out, nil
+}
+
+func splitList(s string) []string {
+	var out []string
+	depth, quoted, start := 0, false, 0
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			depth++
+		case c == ']' || c == '}':
+			depth--
+		case c == ',' && depth == 0:
+			out = append(out, s[start:i])
+			start = i + 1
+		}
+	}
+	return append(out, s[start:])
+}
+
+func dimension(s setting) (int64, error) {
+	n, err := strconv.ParseInt(s.value, 10, 64)
+	if err != nil || n < 0 {
+		return 0, usagef("--set %s: a dimension is a whole number of at least 0, found %q", s.name, s.value)
+	}
+	return n, nil
+}
+
+// agree holds the flags against a plan, which cannot be changed any more.
+func (m *modelFlags) agree(j *job, settings []setting) error {
+	p := j.Plan
+	differ := func(what, asked, is string) error {
+		return fmt.Errorf("%s was compiled with %s %s, not %s; compile the model again to change that", j.Path, what, is, asked)
+	}
+	switch {
+	case j.chip != nil && j.chip.Name != p.Chip:
+		return differ("--target", j.chip.Name, p.Chip)
+	case j.chip != nil && j.chip.Hash() != p.ChipHash:
+		return fmt.Errorf("%s was compiled for another version of %s; compile the model again", j.Path, p.Chip)
+	case *m.entry != "" && *m.entry != p.Entry:
+		return differ("--entry", *m.entry, p.Entry)
+	case *m.precision != driver.Auto && *m.precision != p.Precision:
+		return differ("--precision", *m.precision, p.Precision)
+	case *m.pipeline != "" || len(*m.disable) > 0:
+		return fmt.Errorf("%s is a plan: no pass runs on it", j.Path)
+	}
+	for _, s := range settings {
+		i := slices.IndexFunc(p.Symbols, func(x plan.Symbol) bool { return x.Name == s.name })
+		if i < 0 {
+			return fmt.Errorf("%s is a plan: %s cannot be set any more", j.Path, s.name)
+		}
+		n, err := dimension(s)
+		if err != nil {
+			return err
+		}
+		if n != p.Symbols[i].Value {
+			return differ("--set", fmt.Sprintf("%s=%d", s.name, n), fmt.Sprintf("%s=%d", s.name, p.Symbols[i].Value))
+		}
+	}
+	return nil
 }
 
 // files splits NAME=FILE flags.
@@ -103,34 +242,53 @@ func readInputs(list []string) (driver.Tensors, error) {
 	for _, n := range order {
 		t, err := npy.ReadFile(names[n])
 		if err != nil {
-			return nil, fmt.Errorf("input %s: %w", n, err)
+			return nil, fmt.Errorf("input %s: %w", n, named(names[n], err))
 		}
 		out[n] = t
 	}
 	return out, nil
 }
 
-// writeOutputs writes the tensors of --output. Names are checked first, and all files are written beside their place before the first
-// takes it, so that a failure leaves none.
-func writeOutputs(list []string, results driver.Tensors) error {
-	names, order, err := files("output", list)
+// results are the files of --output, opened before any work is done.
+type results struct {
+	names []string
+	files map[string]*outFile
+}
+
+func createResults(ctx context.Context, a *app, list []string) (*results, error) {
+	paths, order, err := files("output", list)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, n := range order {
-		if results[n] == nil {
-			return fmt.Errorf("the entry has no result %s; it has %s", n, strings.Join(sortedNames(results), ", "))
+	r := &results{names: order, files: map[string]*outFile{}}
+	for i, n := range order {
+		for _, o := range order[:i] {
+			if filepath.Clean(paths[o]) == filepath.Clean(paths[n]) {
+				return nil, usagef("--output writes %s and %s to one file, %s", o, n, paths[n])
+			}
 		}
-		if ext := strings.ToLower(filepath.Ext(names[n])); ext != ".npy" {
-			return usagef("--output %s=%s: results are written as .npy", n, names[n])
+		if ext := filepath.Ext(paths[n]); ext != "" && !strings.EqualFold(ext, ".npy") {
+			return nil, usagef("--output %s=%s: results are written as .npy", n, paths[n])
+		}
+		if r.files[n], err = a.files.Create(ctx, paths[n]); err != nil {
+			return nil, err
 		}
 	}
-	for _, n := range order {
-		if err := npy.WriteFile(names[n], results[n]); err != nil {
-			return fmt.Errorf("output %s: %w", n, err)
+	return r, nil
+}
+
+// write puts the tensors into their files.
+func (r *results) write(a *app, t driver.Tensors) error {
+	for _, n := range r.names {
+		w := bufio.NewWriterSize(r.files[n], 1<<16)
+		if err := npy.Write(w, t[n]); err != nil {
+			return fmt.Errorf("cannot write %s: %w", r.files[n].path, reason(err))
+		}
+		if err := w.Flush(); err != nil {
+			return fmt.Errorf("cannot write %s: %w", r.files[n].path, reason(err))
 		}
 	}
-	return nil
+	return a.files.Commit()
 }
 
 func sortedNames(t driver.Tensors) []string {

@@ -24,29 +24,24 @@ func init() {
 		example: "  apogee fmt model.mg my.chip\n  apogee fmt --check *.mg\n  apogee fmt - < model.mg", complete: "file",
 		setup: func(f *pflag.FlagSet) func(context.Context, *app, []string) error {
 			check := f.Bool("check", false, "list files that would change; write nothing")
-			return func(_ context.Context, a *app, args []string) error {
+			return func(ctx context.Context, a *app, args []string) error {
 				if len(args) == 0 {
 					return usagef("fmt takes files, or - for standard input")
 				}
-				return formatFiles(a, args, *check)
+				return formatFiles(ctx, a, args, *check)
 			}
 		},
 	})
 }
 
-func formatFiles(a *app, files []string, check bool) error {
+func formatFiles(ctx context.Context, a *app, files []string, check bool) error {
 	var bad diag.List
 	changed := 0
 	for _, name := range files {
-		var text []byte
-		var err error
-		if name == "-" {
-			text, err = io.ReadAll(a.in)
-		} else {
-			text, err = os.ReadFile(name)
-		}
+		text, err := readSource(a, name)
 		if err != nil {
-			return err
+			bad.AddError("", err)
+			continue
 		}
 		out, err := formatText(name, text)
 		if err != nil {
@@ -63,10 +58,17 @@ func formatFiles(a *app, files []string, check bool) error {
 			changed++
 			fmt.Fprintln(a.out, name)
 		default:
-			if err := writeWhole(name, out); err != nil {
+			w, err := a.files.Create(ctx, name)
+			if err != nil {
 				return err
 			}
+			if _, err := w.Write(out); err != nil {
+				return fmt.Errorf("cannot write %s: %w", name, reason(err))
+			}
 		}
+	}
+	if err := a.files.Commit(); err != nil {
+		return err
 	}
 	if err := bad.Err(); err != nil {
 		return err
@@ -75,6 +77,29 @@ func formatFiles(a *app, files []string, check bool) error {
 		return fmt.Errorf("%d of %d files are not in canonical form; apogee fmt rewrites them", changed, len(files))
 	}
 	return nil
+}
+
+// mostSource bounds a text to be formatted.
+const mostSource = 1 << 28
+
+func readSource(a *app, name string) ([]byte, error) {
+	in := a.in
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, reason(err))
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, mostSource+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, reason(err))
+	}
+	if len(text) > mostSource {
+		return nil, fmt.Errorf("%s: more than the %d bytes that a text may have", name, mostSource)
+	}
+	return text, nil
 }
 
 func formatText(name string, text []byte) ([]byte, error) {
@@ -90,29 +115,4 @@ func formatText(name string, text []byte) ([]byte, error) {
 		return []byte(m.String()), nil
 	}
 	return mg.Format(name, text)
-}
-
-// writeWhole replaces a file so that it is whole or as it was.
-func writeWhole(name string, data []byte) error {
-	mode := os.FileMode(0o644)
-	if s, err := os.Stat(name); err == nil {
-		mode = s.Mode().Perm()
-	}
-	t, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(t.Name())
-	if _, err := t.Write(data); err != nil {
-		t.Close()
-		return err
-	}
-	if err := t.Chmod(mode); err != nil {
-		t.Close()
-		return err
-	}
-	if err := t.Close(); err != nil {
-		return err
-	}
-	return os.Rename(t.Name(), name)
 }

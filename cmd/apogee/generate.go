@@ -12,7 +12,7 @@ import (
 
 	"apogee/cmd/internal/driver"
 	"apogee/frontend/tokenizer"
-	"apogee/targets/chip"
+	"apogee/targets/report"
 )
 
 func init() {
@@ -28,15 +28,15 @@ Reads the prompt in one prefill, then writes one token after the other through t
   apogee generate examples/r1-nano --target nvidia-h100 --tokens 0,4,12,13,20,14,22,5 -n 16 --json`,
 		complete: "model",
 		setup: func(f *pflag.FlagSet) func(context.Context, *app, []string) error {
-			m := addModelFlags(f)
+			m := addModelFlags(f, "entry", "weights", "config")
 			g := &generation{
-				prompt: f.String("prompt", "", "raw text to go on from"),
-				chat:   f.String("chat", "", "a user's message, through the chat template"),
-				tokens: f.String("tokens", "", "token numbers, as 1,2,3"),
-				n:      f.IntP("count", "n", 64, "the most tokens to write"),
+				prompt: f.String("prompt", "", "go on from `TEXT` as it is"),
+				chat:   f.String("chat", "", "answer `TEXT`, a user's message, through the chat template"),
+				tokens: f.String("tokens", "", "go on from token `NUMBERS`, as 1,2,3"),
+				n:      f.IntP("count", "n", 64, "write at most `N` tokens"),
 				json:   f.Bool("json", false, "print JSON"),
 				check:  f.Bool("check", false, "compare with the reference evaluator"),
-				room:   f.Int64("cache", 0, "places in the cache; default: what the prompt and -n need"),
+				room:   f.Int64("cache", 0, "make room for `N` tokens in the cache; default: what the prompt and -n need"),
 			}
 			return func(ctx context.Context, a *app, args []string) error {
 				path, err := one(args, "CHECKPOINT")
@@ -56,11 +56,18 @@ Reads the prompt in one prefill, then writes one token after the other through t
 				if *g.n < 1 {
 					return usagef("-n %d: at least 1", *g.n)
 				}
-				c, err := m.chip()
+				if *g.n > mostTokens {
+					return usagef("-n %d: at most %d", *g.n, mostTokens)
+				}
+				if *g.room < 0 {
+					return usagef("--cache %d: at least 1", *g.room)
+				}
+				j, err := m.open(a, path, chipOrReference)
 				if err != nil {
 					return err
 				}
-				return g.run(ctx, a, m, c, path)
+				defer j.Close()
+				return g.run(ctx, a, j)
 			}
 		},
 	})
@@ -74,62 +81,71 @@ type generation struct {
 	room                 *int64
 }
 
-// answer is what generate tells.
+// answer is what generate tells. Times are null on the reference, which has none.
 type answer struct {
 	PromptTokens []int32            `json:"prompt_tokens"`
 	Tokens       []int32            `json:"tokens"`
 	Text         string             `json:"text"`
-	TTFT         *float64           `json:"ttft_s,omitempty"`
-	TPOT         *float64           `json:"tpot_s,omitempty"`
-	BoundBy      map[string]float64 `json:"bound_by,omitempty"`
+	TTFT         *float64           `json:"ttft_s"`
+	TPOT         *float64           `json:"tpot_s"`
+	BoundBy      map[string]float64 `json:"bound_by"`
 	Target       string             `json:"target"`
-	Precision    string             `json:"precision,omitempty"`
+	Precision    string             `json:"precision"`
 	MaxError     *float64           `json:"max_error,omitempty"`
 	RMSError     *float64           `json:"rms_error,omitempty"`
 	Notes        []string           `json:"notes,omitempty"`
 }
 
-func (g *generation) run(ctx context.Context, a *app, m *modelFlags, c *chip.Chip, path string) error {
-	model, err := driver.Open(path)
-	if err != nil {
-		return err
+// mostTokens bounds -n.
+const mostTokens = 1 << 20
+
+// places is how many tokens the cache must hold: all but the last, which is read by no step.
+func (g *generation) places(ids []int32) (int64, error) {
+	need := int64(len(ids) + *g.n - 1)
+	if *g.room == 0 {
+		return (need + 63) / 64 * 64, nil // so that prompts of about one length share a plan's shapes
 	}
-	defer model.Close()
+	if *g.room < need {
+		return 0, fmt.Errorf("--cache %d: %d prompt tokens and %d more need %d places", *g.room, len(ids), *g.n, need)
+	}
+	return *g.room, nil
+}
+
+func (g *generation) run(ctx context.Context, a *app, j *job) error {
+	model, c := j.Model, j.chip
 	if model.Checkpoint == nil || model.Checkpoint.Weights == nil {
-		return fmt.Errorf("%s has no weights; generate takes a checkpoint folder", path)
+		return fmt.Errorf("%s is no checkpoint folder with weights, which is what generate takes", model.Path)
 	}
-	req, err := m.request(model, c)
-	if err != nil {
-		return err
-	}
-	tok, ids, err := g.encode(model)
+	tok, ids, err := g.encode(a, model)
 	if err != nil {
 		return err
 	}
 	if len(ids) == 0 {
 		return fmt.Errorf("the prompt has no tokens")
 	}
-	room := *g.room
-	if room == 0 {
-		room = int64(len(ids) + *g.n)
-		room = (room + 63) / 64 * 64
-		if most := model.MaxPositions(); most > 0 {
-			room = max(min(room, most), int64(len(ids)+1))
-		}
+	room, err := g.places(ids)
+	if err != nil {
+		return err
 	}
-	s, err := model.NewSession(req, room)
+	if most := model.MaxPositions(); most > 0 && int64(len(ids)+*g.n-1) > most {
+		fmt.Fprintf(a.err, "warning: %d prompt tokens and %d more go beyond the %d positions that the model was made for\n", len(ids), *g.n, most)
+	}
+	s, err := model.NewSession(j.req, room)
 	if err != nil {
 		return err
 	}
 	var ref driver.Session
 	if *g.check && c != nil {
-		r := req
+		r := j.req
 		r.Chip, r.Precision = nil, ""
 		if ref, err = model.NewSession(r, room); err != nil {
 			return err
 		}
 	}
-	ans := &answer{PromptTokens: ids, Tokens: []int32{}, Target: *m.target}
+	ans := &answer{PromptTokens: ids, Tokens: []int32{}, Target: referenceTarget, Precision: "f32", BoundBy: map[string]float64{}}
+	if c != nil {
+		ans.Target = c.Name
+	}
 	stop := map[int32]bool{}
 	if tok != nil && g.given != "tokens" {
 		for _, id := range tok.EOS() {
@@ -148,7 +164,7 @@ func (g *generation) run(ctx context.Context, a *app, m *modelFlags, c *chip.Chi
 	for err == nil {
 		id := driver.Best(scores)
 		ans.Tokens = append(ans.Tokens, id)
-		if stop[id] || len(ans.Tokens) == *g.n || int64(len(ids)+len(ans.Tokens)) > room {
+		if stop[id] || len(ans.Tokens) == *g.n {
 			break
 		}
 		a.progress.Step("token", len(ans.Tokens), *g.n)
@@ -159,6 +175,7 @@ func (g *generation) run(ctx context.Context, a *app, m *modelFlags, c *chip.Chi
 			}
 		}
 	}
+	a.warn(model.Warnings)
 	if err != nil {
 		return err
 	}
@@ -190,12 +207,17 @@ func (g *generation) run(ctx context.Context, a *app, m *modelFlags, c *chip.Chi
 	return ans.print(a)
 }
 
-// encode gives the prompt's tokens. The tokenizer is nil when the checkpoint has none and token numbers were given.
-func (g *generation) encode(model *driver.Model) (*tokenizer.Tokenizer, []int32, error) {
+// encode gives the prompt's tokens. The tokenizer is nil when the checkpoint has none that works and token numbers were given.
+func (g *generation) encode(a *app, model *driver.Model) (*tokenizer.Tokenizer, []int32, error) {
+	if g.given != "tokens" && !model.Checkpoint.HasTokenizer() {
+		return nil, nil, fmt.Errorf("%s has no tokenizer.json; give token numbers with --tokens", model.Path)
+	}
 	tok, err := model.Checkpoint.Tokenizer()
 	if g.given == "tokens" {
 		if err != nil {
-			tok = nil
+			if tok = nil; model.Checkpoint.HasTokenizer() {
+				fmt.Fprintf(a.err, "warning: no text: %v\n", err)
+			}
 		}
 		var ids []int32
 		for _, s := range strings.Split(*g.tokens, ",") {
@@ -257,7 +279,7 @@ func (ans *answer) print(a *app) error {
 	fmt.Fprintln(a.out, ans.Text)
 	fmt.Fprintf(a.out, "\n%d prompt tokens, %d written: %s\n", len(ans.PromptTokens), len(ans.Tokens), strings.Trim(fmt.Sprint(ans.Tokens), "[]"))
 	if ans.TTFT != nil {
-		fmt.Fprintf(a.out, "simulated %s at %s: %s to the first token, %s for each further one\n", ans.Target, ans.Precision, seconds(*ans.TTFT), seconds(*ans.TPOT))
+		fmt.Fprintf(a.out, "simulated %s at %s: %s to the first token, %s for each further one\n", ans.Target, ans.Precision, report.Seconds(*ans.TTFT), report.Seconds(*ans.TPOT))
 		fmt.Fprintf(a.out, "bound by: %s\n", shares(ans.BoundBy))
 	}
 	if ans.MaxError != nil {

@@ -11,6 +11,7 @@ import (
 	"sort"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -29,6 +30,7 @@ const (
 type app struct {
 	out, err io.Writer
 	in       io.Reader
+	files    outputs
 	color    bool
 	progress *progress
 }
@@ -60,63 +62,118 @@ func (e *usageError) Error() string { return e.msg }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
 
-func main() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+func main() {
+	debug.SetGCPercent(400) // short runs: a third of the time is collecting otherwise
+	os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// patience is how long a command has to stop by itself once it was interrupted. What sits in a place that cannot be cancelled, such as
+// opening a pipe that nobody writes to, is left behind.
+const patience = 700 * time.Millisecond
 
 // Main runs the command line and returns the exit code.
-func Main(args []string, in io.Reader, out, errw io.Writer) (code int) {
+func Main(args []string, in io.Reader, out, errw io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	a := &app{out: out, err: errw, in: in, color: isTerminal(errw) && os.Getenv("NO_COLOR") == ""}
+	buffered := newStdout(out)
+	a := &app{out: buffered, err: &stderr{errw, buffered}, in: in, color: isTerminal(errw) && os.Getenv("NO_COLOR") == ""}
 	a.progress = newProgress(errw)
-	defer a.progress.done()
-	defer func() {
-		if r := recover(); r != nil {
-			a.progress.done()
-			fmt.Fprintf(errw, "apogee: a broken invariant, please report it with the command line: %v\n%s", r, debug.Stack())
-			code = exitFailure
-		}
+	end := make(chan error, 1)
+	go func() {
+		defer func() {
+			if r := recover(); r != nil {
+				end <- &broken{r, debug.Stack()}
+			}
+		}()
+		end <- dispatch(ctx, a, args)
 	}()
-	err := dispatch(ctx, a, args)
+	var err error
+	select {
+	case err = <-end:
+	case <-ctx.Done():
+		select {
+		case err = <-end:
+		case <-time.After(patience):
+			err = ctx.Err()
+		}
+	}
+	a.files.Discard()
 	a.progress.done()
+	if ferr := buffered.Flush(); err == nil {
+		err = ferr
+	}
+	var u *usageError
 	switch {
 	case err == nil:
 		return exitOK
 	case ctx.Err() != nil:
-		fmt.Fprintln(errw, "apogee: interrupted")
+		fmt.Fprintln(a.err, "apogee: interrupted")
 		return exitInterrupted
-	}
-	var u *usageError
-	if errors.As(err, &u) {
-		fmt.Fprintf(errw, "apogee: %s\n", u.msg)
+	case errors.As(err, &u):
+		fmt.Fprintf(a.err, "apogee: %s\n", u.msg)
 		return exitUsage
 	}
-	a.report(err)
+	if err != errFound {
+		a.report(err)
+	}
 	return exitFailure
+}
+
+// broken is a panic: an invariant of the program does not hold.
+type broken struct {
+	what  any
+	stack []byte
+}
+
+func (b *broken) Error() string {
+	return fmt.Sprintf("a broken invariant, please report it with the command line: %v\n%s", b.what, b.stack)
 }
 
 // report prints an error: diagnostics with their source lines, others in one line.
 func (a *app) report(err error) {
 	var l *diag.List
 	var d *diag.Diagnostic
+	var fault interface{ Diagnostic() *diag.Diagnostic } // of the simulator
+	out := &diag.List{}
 	switch {
+	case errors.As(err, &fault):
+		out.Add(fault.Diagnostic())
 	case errors.As(err, &l):
 		l.Sort()
-		diag.Render(a.err, l, diag.Options{Color: a.color})
+		a.within(err, l)
+		out = l
 	case errors.As(err, &d):
-		one := &diag.List{}
-		one.Add(d)
-		diag.Render(a.err, one, diag.Options{Color: a.color})
+		a.within(err, d)
+		out.Add(d)
 	default:
-		fmt.Fprintf(a.err, "apogee: %v\n", err)
+		out.AddError("", err)
+	}
+	_ = diag.Render(a.err, out, diag.Options{Color: a.color})
+}
+
+// within prints what an error says around the diagnostics that it wraps.
+func (a *app) within(err, inner error) {
+	if around, ok := strings.CutSuffix(err.Error(), inner.Error()); ok && around != "" {
+		fmt.Fprintln(a.err, "in "+strings.TrimRight(around, " \n"))
+	}
+}
+
+// warn prints warnings.
+func (a *app) warn(l *diag.List) {
+	if l != nil && l.Len() > 0 {
+		l.Sort()
+		_ = diag.Render(a.err, l, diag.Options{Color: a.color})
 	}
 }
 
 func dispatch(ctx context.Context, a *app, args []string) error {
 	if len(args) == 0 {
 		usage(a.err)
-		return &usageError{"no command given"}
+		return usagef("no command given")
 	}
 	switch args[0] {
+	case "--version":
+		args[0] = "version"
 	case "help", "-h", "--help":
 		if len(args) > 1 {
 			if c := find(args[1]); c != nil {
@@ -139,9 +196,23 @@ func dispatch(ctx context.Context, a *app, args []string) error {
 			help(a.out, c)
 			return nil
 		}
-		return usagef("%s: %v; see apogee help %s", c.name, err, c.name)
+		return usagef("%s: %v%s; see apogee help %s", c.name, err, nearFlag(err, f), c.name)
 	}
 	return run(ctx, a, f.Args())
+}
+
+// nearFlag says which flag was probably meant by one that is not there.
+func nearFlag(err error, f *pflag.FlagSet) string {
+	var e *pflag.NotExistError
+	if !errors.As(err, &e) {
+		return ""
+	}
+	var names []string
+	f.VisitAll(func(x *pflag.Flag) { names = append(names, x.Name) })
+	if s := diag.DidYouMean(e.GetSpecifiedName(), names); s != "" {
+		return fmt.Sprintf("; did you mean --%s?", s)
+	}
+	return ""
 }
 
 func flagSet(c *command) *pflag.FlagSet {
@@ -193,11 +264,13 @@ apogee help COMMAND says more, with examples.
 func help(w io.Writer, c *command) {
 	fmt.Fprintf(w, "%s\n\nUsage: apogee %s [flags] %s\n", c.short, c.name, c.args)
 	if c.long != "" {
-		fmt.Fprintf(w, "\n%s\n", strings.TrimSpace(c.long))
+		for _, p := range strings.Split(strings.TrimSpace(c.long), "\n\n") {
+			fmt.Fprintf(w, "\n%s\n", wrap(p, 100))
+		}
 	}
 	f := flagSet(c)
 	c.setup(f)
-	if u := f.FlagUsages(); u != "" {
+	if u := f.FlagUsagesWrapped(110); u != "" {
 		fmt.Fprintf(w, "\nFlags:\n%s", u)
 	}
 	if c.example != "" {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"apogee/ir/diag"
 	"apogee/ir/op"
 )
 
@@ -29,11 +28,7 @@ func init() {
 					for _, n := range args {
 						i := op.Lookup(n)
 						if i == nil {
-							s := diag.DidYouMean(n, op.Names())
-							if s != "" {
-								return fmt.Errorf("no op %q; did you mean %q?", n, s)
-							}
-							return fmt.Errorf("no op %q; apogee ops lists them", n)
+							return unknownName("op", n, op.Names())
 						}
 						list = append(list, i)
 					}

@@ -16,61 +16,55 @@ func init() {
 		long: `
 Compiles the entry for the shapes of the inputs and runs the plan instruction by instruction in the chip's formats. Inputs and results
 are .npy files. Results that no --output takes are summed up on standard output. --tap gives values inside the model as
-further results, by the names of its taps; * stands for anything.`,
+further results, by the names of its taps; * stands for anything. A .mg file, IR, a config.json or a plan that reads weights takes them
+from --weights.`,
 		example: `  apogee run examples/r1-nano --target ascend-910b --input tokens=examples/r1-nano/reference/len7.tokens.npy --output logits=logits.npy
   apogee run examples/r1-nano --target reference --input tokens=t.npy --tap 'topk_ids.*' --output topk_ids.1=ids.npy
-  apogee run linear.mg --target nvidia-h100 --precision fp8 --input x=x.npy`,
+  apogee run linear.mg --target nvidia-h100 --precision fp8 --input x=x.npy
+  apogee run prefill.plan --weights examples/r1-nano --input tokens=t.npy --output logits=logits.npy`,
 		complete: "model",
 		setup: func(f *pflag.FlagSet) func(context.Context, *app, []string) error {
 			m := addModelFlags(f)
-			in := f.StringArray("input", nil, "NAME=FILE.npy, once for each input")
-			out := f.StringArray("output", nil, "NAME=FILE.npy, for each result to keep")
-			taps := f.StringSlice("tap", nil, "patterns of internal values to give as results")
-			guard := f.Bool("guard", false, "look for missing waits, unwritten reads and overlaps while running")
+			in := f.StringArray("input", nil, "read an input: `NAME=FILE.npy`, once for each")
+			out := f.StringArray("output", nil, "write a result: `NAME=FILE.npy`, once for each to keep")
+			taps := f.StringSlice("tap", nil, "give internal values whose names match `PATTERN` as results")
+			guard := f.Bool("guard", true, "look for missing waits, unwritten reads, overlaps and accesses out of range while running")
 			return func(ctx context.Context, a *app, args []string) error {
 				path, err := one(args, "MODEL")
 				if err != nil {
 					return err
 				}
-				c, err := m.chip()
+				results, err := createResults(ctx, a, *out)
 				if err != nil {
-					return err
-				}
-				if _, _, err := files("output", *out); err != nil {
 					return err
 				}
 				inputs, err := readInputs(*in)
 				if err != nil {
 					return err
 				}
-				a.progress.Step("reading "+path, 0, 0)
-				model, err := driver.Open(path)
+				j, err := m.open(a, path, chipOrReference)
 				if err != nil {
 					return err
 				}
-				defer model.Close()
-				req, err := m.request(model, c)
-				if err != nil {
-					return err
-				}
-				req.Taps = *taps
-				var results driver.Tensors
+				defer j.Close()
+				j.req.Taps, j.req.Keep = *taps, results.names
+				var got driver.Tensors
 				a.progress.Step("running", 0, 0)
-				if c == nil {
-					results, err = model.RunReference(ctx, req, inputs)
+				if j.chip == nil {
+					got, err = j.RunReference(ctx, j.req, inputs)
 				} else {
-					results, _, err = model.Run(ctx, req, inputs, exec.Options{Guard: *guard})
+					got, _, err = j.Run(ctx, j.req, inputs, exec.Options{Guard: *guard})
 				}
+				a.warn(j.Warnings)
 				if err != nil {
 					return err
 				}
-				if err := writeOutputs(*out, results); err != nil {
+				if err := results.write(a, got); err != nil {
 					return err
 				}
-				kept, _, _ := files("output", *out)
-				for _, n := range sortedNames(results) {
-					if kept[n] == "" {
-						fmt.Fprintf(a.out, "%s: %s\n", n, summary(results[n]))
+				for _, n := range sortedNames(got) {
+					if results.files[n] == nil {
+						fmt.Fprintf(a.out, "%s: %s\n", n, summary(got[n]))
 					}
 				}
 				return nil

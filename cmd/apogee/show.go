@@ -6,17 +6,6 @@ import (
 	"strings"
 )
 
-// seconds prints a time in the unit that suits it.
-func seconds(s float64) string {
-	switch {
-	case s >= 1:
-		return fmt.Sprintf("%.3f s", s)
-	case s >= 1e-3:
-		return fmt.Sprintf("%.3f ms", s*1e3)
-	}
-	return fmt.Sprintf("%.2f µs", s*1e6)
-}
-
 // shares prints fractions, the largest first, those below half a percent left out.
 func shares(m map[string]float64) string {
 	var names []string

@@ -10,7 +10,7 @@ import (
 // summary shows a tensor in a line: its type and its first elements.
 func summary(t *tensor.Tensor) string {
 	const most = 8
-	s := fmt.Sprintf("%s%s", t.Format, tensor.Dims(t.Shape))
+	s := fmt.Sprintf("%s[%s]", t.Format, tensor.Dims(t.Shape))
 	var parts []string
 	if t.Format.IsFloat() {
 		v, err := t.F64s()

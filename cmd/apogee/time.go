@@ -1,16 +1,23 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"sort"
-	"text/tabwriter"
+	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 
 	"apogee/cmd/internal/driver"
+	"apogee/ir/diag"
+	"apogee/targets/bind"
+	"apogee/targets/chip"
+	"apogee/targets/report"
+	"apogee/targets/sim/clock"
+	"apogee/targets/trace"
 )
 
 func init() {
@@ -18,131 +25,188 @@ func init() {
 		name: "time", args: "MODEL|FILE.plan", short: "Time a model on a simulated chip, without weights",
 		long: `
 Times the plan of an entry, or, for a model with both, a prefill and a decode step. Symbols that --set leaves open are B=1, T=128 (1 for decode)
-and S=4096; a decode step is timed with a full cache. A plan that exceeds the chip's memory is timed all the same and marked.`,
+and S=4096; a decode step is timed with a full cache. A plan that exceeds the chip's memory is timed all the same and marked.
+
+--kernel shows the instructions of a kernel with what each took, --timeline when each ran, --trace writes all launches (and the
+instructions of --kernel) for Perfetto or Chrome's trace viewer.`,
 		example: `  apogee time examples/r1-nano --target ascend-910b
-  apogee time config.json --target nvidia-h100 --set B=8,T=1024,S=8192 --steps 10
-  apogee time decode.plan --target ascend-910b --json`,
+  apogee time config.json --target nvidia-h100 --set B=8,T=1024,S=8192 --rows 20 --roofline
+  apogee time decode.plan --json
+  apogee time examples/norm.mg --target ascend-910b --set N=64 --kernel contract --timeline`,
 		complete: "model",
 		setup: func(f *pflag.FlagSet) func(context.Context, *app, []string) error {
 			m := addModelFlags(f)
-			asJSON := f.Bool("json", false, "print JSON")
-			steps := f.Int("steps", 0, "show the launches that take most, so many of them")
+			o := &timing{
+				json:     f.Bool("json", false, "print JSON"),
+				rows:     f.Int("rows", 5, "show the `N` kernels and places that take most"),
+				roofline: f.Bool("roofline", false, "show how each kernel stands to the chip's roofs"),
+				assumed:  f.Bool("assumed", false, "list the assumed numbers that went into the time"),
+				kernel:   f.String("kernel", "", "show the instructions of kernel `NAME`"),
+				timeline: f.Bool("timeline", false, "show when each instruction of --kernel ran"),
+				trace:    f.String("trace", "", "write a trace to `FILE`, for Perfetto"),
+			}
 			return func(ctx context.Context, a *app, args []string) error {
 				path, err := one(args, "MODEL")
 				if err != nil {
 					return err
 				}
-				c, err := m.chip()
+				if *o.timeline && *o.kernel == "" {
+					return usagef("--timeline needs --kernel NAME")
+				}
+				if *o.json && *o.kernel != "" {
+					return usagef("--json and --kernel do not go together")
+				}
+				if *o.rows < 1 {
+					return usagef("--rows %d: at least 1", *o.rows)
+				}
+				j, err := m.open(a, path, chipOnly)
 				if err != nil {
 					return err
 				}
-				if c == nil {
-					return usagef("the reference has no time; name a chip with --target")
-				}
-				model, err := driver.Open(path)
-				if err != nil {
-					return err
-				}
-				defer model.Close()
-				req, err := m.request(model, c)
-				if err != nil {
-					return err
-				}
+				defer j.Close()
 				a.progress.Step("timing "+path, 0, 0)
-				list, err := model.Time(ctx, req)
-				if err != nil {
-					return err
-				}
-				if *asJSON {
-					return timesJSON(a.out, c.Name, list, *steps)
-				}
-				for i, t := range list {
-					if i > 0 {
-						fmt.Fprintln(a.out)
-					}
-					printTime(a.out, c.Name, t, *steps)
-				}
-				return nil
+				return o.run(ctx, a, j)
 			}
 		},
 	})
 }
 
-func printTime(w io.Writer, chip string, t driver.Timed, steps int) {
-	r := t.Result
-	at := ""
-	if t.Built != nil {
-		at = " at " + t.Built.Precision.Name
-		for _, s := range t.Built.Plan.Symbols {
-			at += fmt.Sprintf(" %s=%d", s.Name, s.Value)
+// timing is what the flags of time ask for.
+type timing struct {
+	json, roofline, assumed, timeline *bool
+	rows                              *int
+	kernel, trace                     *string
+}
+
+func (o *timing) run(ctx context.Context, a *app, j *job) error {
+	if *o.trace != "" && j.Plan == nil && j.req.Entry == "" {
+		return usagef("--trace writes one entry: name it with --entry")
+	}
+	var file *outFile
+	var err error
+	if *o.trace != "" {
+		if file, err = a.files.Create(ctx, *o.trace); err != nil {
+			return err
 		}
 	}
-	fmt.Fprintf(w, "%s on %s%s: %s\n", t.Entry, chip, at, seconds(r.Seconds))
-	fmt.Fprintf(w, "bound by: %s\n", shares(r.BoundBy))
-	fmt.Fprintf(w, "memory traffic %s, %.4g flop in products (%.4g with padding), %d launches\n", size(int64(r.MemoryBytes)), r.Flops, r.Padded, len(r.Steps))
-	fmt.Fprintf(w, "memory: %s\n", r.Usage)
-	if r.OverCapacity > 0 {
-		fmt.Fprintf(w, "OVER CAPACITY by %s: no such card can run this; the time is what its engines would need\n", size(r.OverCapacity))
+	list, err := j.Time(ctx, j.req, clock.Options{})
+	a.warn(j.Warnings)
+	if err != nil {
+		return err
 	}
-	for _, n := range driver.Notes(r) {
-		fmt.Fprintf(w, "note: %s\n", n)
+	if *o.json {
+		err = timesJSON(a.out, j.chip, list)
+	} else {
+		err = o.text(a.out, j.chip, list)
 	}
-	if steps > 0 {
-		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		for _, s := range slowest(t, steps) {
-			fmt.Fprintf(tw, "  %s\t%s\t%.1f %%\t%s\n", seconds(s.Seconds), s.Name, 100*s.Seconds/r.Seconds, s.BoundBy)
+	if err != nil || file == nil {
+		return err
+	}
+	// Timed again for the trace: which launches it details is known only from the first time.
+	t := list[0]
+	tr := &trace.Trace{Name: fmt.Sprintf("%s %s on %s", t.Plan.Model, t.Plan.Entry, t.Plan.Chip)}
+	opt := clock.Options{Trace: tr}
+	if *o.kernel != "" {
+		step, _, err := launchOf(t, *o.kernel)
+		if err != nil {
+			return err
 		}
-		tw.Flush()
+		opt.TraceSteps = []int{step}
 	}
+	if _, err := clock.Run(t.Plan, j.chip, opt); err != nil {
+		return err
+	}
+	w := bufio.NewWriter(file)
+	if err = trace.WriteChrome(w, tr); err == nil {
+		err = w.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", *o.trace, reason(err))
+	}
+	return a.files.Commit()
 }
 
-type launch struct {
-	Name    string  `json:"name"`
-	Seconds float64 `json:"seconds"`
-	BoundBy string  `json:"bound_by"`
-}
-
-func slowest(t driver.Timed, n int) []launch {
-	var out []launch
-	for _, s := range t.Result.Steps {
-		out = append(out, launch{s.Name, s.Seconds, s.BoundBy.String()})
-	}
-	sort.SliceStable(out, func(i, j int) bool { return out[i].Seconds > out[j].Seconds })
-	return out[:min(n, len(out))]
-}
-
-func timesJSON(w io.Writer, chip string, list []driver.Timed, steps int) error {
-	type entry struct {
-		Entry        string             `json:"entry"`
-		Target       string             `json:"target"`
-		Precision    string             `json:"precision,omitempty"`
-		Symbols      map[string]int64   `json:"symbols,omitempty"`
-		Seconds      float64            `json:"seconds"`
-		BoundBy      map[string]float64 `json:"bound_by"`
-		MemoryBytes  float64            `json:"memory_traffic_bytes"`
-		Flops        float64            `json:"flops"`
-		Launches     int                `json:"launches"`
-		Weights      int64              `json:"weight_bytes"`
-		State        int64              `json:"state_bytes"`
-		Activations  int64              `json:"activation_bytes"`
-		Total        int64              `json:"total_bytes"`
-		Capacity     int64              `json:"capacity_bytes"`
-		OverCapacity int64              `json:"over_capacity_bytes"`
-		Notes        []string           `json:"notes,omitempty"`
-		Slowest      []launch           `json:"slowest,omitempty"`
-	}
-	var out []entry
-	for _, t := range list {
-		r := t.Result
-		e := entry{Entry: t.Entry, Target: chip, Seconds: r.Seconds, BoundBy: r.BoundBy, MemoryBytes: r.MemoryBytes, Flops: r.Flops, Launches: len(r.Steps),
-			Weights: r.Usage.Weights, State: r.Usage.State, Activations: r.Usage.Activation, Total: r.Usage.Total, Capacity: r.Usage.Size, OverCapacity: r.OverCapacity,
-			Notes: driver.Notes(r), Slowest: slowest(t, steps)}
-		if t.Built != nil {
-			e.Precision = t.Built.Precision.Name
-			e.Symbols = map[string]int64{}
-			for _, s := range t.Built.Plan.Symbols {
-				e.Symbols[s.Name] = s.Value
+func (o *timing) text(w io.Writer, c *chip.Chip, list []driver.Timed) error {
+	found := false
+	var names []string
+	for i, t := range list {
+		if *o.kernel == "" {
+			if i > 0 {
+				fmt.Fprintln(w)
 			}
+			r := report.New(t.Plan, c, t.Result)
+			r.Precision += symbols(t.Plan)
+			if err := report.WriteText(w, r, report.TextOptions{Rows: *o.rows, Roofline: *o.roofline, Assumed: *o.assumed}); err != nil {
+				return err
+			}
+			continue
+		}
+		step, launch, err := launchOf(t, *o.kernel)
+		if err != nil {
+			for i := range t.Plan.Kernels {
+				names = append(names, t.Plan.Kernels[i].Name)
+			}
+			continue
+		}
+		if found {
+			fmt.Fprintln(w)
+		}
+		found = true
+		if err := o.showKernel(w, c, t, step, launch); err != nil {
+			return err
+		}
+	}
+	if *o.kernel != "" && !found {
+		slices.Sort(names)
+		d := diag.Errorf("", diag.Range{}, "there is no kernel %q", *o.kernel).Suggest(*o.kernel, names)
+		d.Expected = "one of " + strings.Join(slices.Compact(names), ", ")
+		return d
+	}
+	return nil
+}
+
+func (o *timing) showKernel(w io.Writer, c *chip.Chip, t driver.Timed, step, launch int) error {
+	if !*o.timeline {
+		return report.WriteKernel(w, t.Plan, t.Result, launch, bind.Vocab(c))
+	}
+	tr := &trace.Trace{}
+	if _, err := clock.Run(t.Plan, c, clock.Options{Trace: tr, TraceSteps: []int{step}}); err != nil {
+		return err
+	}
+	return report.WriteTimeline(w, tr, report.TimelineOptions{Step: step})
+}
+
+// launchOf finds the launch of a kernel that takes longest: the first step of it, and what is equal to it.
+func launchOf(t driver.Timed, kernel string) (step, launch int, err error) {
+	step = -1
+	longest := int64(-1)
+	for i := range t.Plan.Steps {
+		if t.Plan.Kernels[t.Plan.Steps[i].Kernel].Name != kernel {
+			continue
+		}
+		n := t.Result.Steps[i].Launch
+		split := t.Result.Launches[n].Split
+		if total := int64(split.Sum()); total > longest {
+			step, launch, longest = i, n, total
+		}
+	}
+	if step < 0 {
+		return 0, 0, fmt.Errorf("no kernel %q", kernel)
+	}
+	return step, launch, nil
+}
+
+// timesJSON prints a list of reports, one an entry.
+func timesJSON(w io.Writer, c *chip.Chip, list []driver.Timed) error {
+	type entry struct {
+		*report.Report
+		Symbols map[string]int64 `json:"symbols"`
+	}
+	out := []entry{}
+	for _, t := range list {
+		e := entry{report.New(t.Plan, c, t.Result), map[string]int64{}}
+		for _, s := range t.Plan.Symbols {
+			e.Symbols[s.Name] = s.Value
 		}
 		out = append(out, e)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"apogee/codegen"
 	"apogee/ir"
+	"apogee/ir/diag"
 	"apogee/ir/format"
 	"apogee/passes"
 	"apogee/targets/chip"
@@ -22,6 +23,7 @@ type Request struct {
 	Set       map[string]string // options, config fields and symbols, as --set has them
 	Bind      map[string]int64  // symbols
 	Taps      []string          // internal values to give as results as well
+	Keep      []string          // results that must be among those of the entry; known to be missing before anything is run
 	Pipeline  string            // "" is the default for the chip
 	Verify    bool              // verify after every pass
 	Passes    passes.Options    // further options of the passes; Chip, Precision and Bind are filled in
@@ -47,7 +49,9 @@ func entry(m *ir.Module, name string) (*ir.Func, error) {
 		names = append(names, f.Name)
 	}
 	if name != "" {
-		return nil, fmt.Errorf("no entry %q; the model has %s", name, strings.Join(names, ", "))
+		d := diag.Errorf("", diag.Range{}, "the model has no entry %q", name).Suggest(name, names)
+		d.Expected = "one of " + strings.Join(names, ", ")
+		return nil, d
 	}
 	switch {
 	case len(names) == 1:
@@ -72,12 +76,13 @@ func (m *Model) Lower(req Request) (*ir.Module, *ir.Func, error) {
 	} else if req.Precision != "" && req.Precision != Auto && req.Precision != "f32" {
 		return nil, nil, fmt.Errorf("the reference computes in f32 only, --precision %s is a chip's", req.Precision)
 	}
-	mod, err := m.lower(req, act)
+	low, err := m.lower(req, act)
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := entry(mod, req.Entry)
-	return mod, f, err
+	m.Warnings.Merge(low.Warnings)
+	f, err := entry(low.Module, req.Entry)
+	return low.Module, f, err
 }
 
 // Compile compiles one entry for a chip.

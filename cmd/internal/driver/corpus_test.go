@@ -198,11 +198,6 @@ func TestCheckpointsGreedy(t *testing.T) {
 	}
 }
 
-func exists(p string) bool {
-	_, err := os.Stat(p)
-	return err == nil
-}
-
 // problem is a line of eval.jsonl.
 type problem struct {
 	Prompt        string  `json:"prompt"`

@@ -1,16 +1,21 @@
 package driver
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"apogee/frontend/hf"
 	"apogee/frontend/mg"
 	"apogee/frontend/models"
+	"apogee/frontend/safetensors"
 	"apogee/ir"
 	"apogee/ir/diag"
 	"apogee/ir/eval"
@@ -20,7 +25,7 @@ import (
 
 const i32 = format.I32
 
-// MaxText bounds the size of a source, IR or plan text that is read whole.
+// MaxText bounds the size of a source, IR or plan that is read whole.
 const MaxText = 1 << 30
 
 // Model is a model as it was found: a source, a checkpoint or its config, IR, or a plan.
@@ -30,7 +35,11 @@ type Model struct {
 	Checkpoint *hf.Checkpoint // of a folder or a config.json
 	IR         string         // text of a dumped module, kept as text since compiling rewrites modules
 	Plan       *plan.Plan
-	Warnings   *diag.List
+	Warnings   *diag.List // what is not wrong but probably not meant
+
+	text   *diag.Source      // of a .mg file
+	file   *safetensors.File // of UseWeights
+	config *mg.JSON          // of UseConfig
 }
 
 // Open finds out what a path is and reads it. Folders are checkpoints; config.json is a checkpoint without weights; other files
@@ -39,40 +48,155 @@ func Open(path string) (*Model, error) {
 	m := &Model{Path: path, Warnings: &diag.List{}}
 	s, err := os.Stat(path)
 	if err != nil {
-		var pe *os.PathError
-		if errors.As(err, &pe) {
-			err = pe.Err
-		}
-		return nil, fmt.Errorf("model %s: %w; expected a .mg file, a checkpoint folder, a config.json, a dumped IR or a plan", path, err)
+		return nil, fmt.Errorf("%s: %w; expected a .mg file, a checkpoint folder, a config.json, a dumped IR or a plan", path, cause(err))
 	}
-	if s.IsDir() || strings.EqualFold(filepath.Ext(path), ".json") {
-		m.Checkpoint, err = hf.Open(path)
-		return m, err
+	ext := strings.ToLower(filepath.Ext(path))
+	if s.IsDir() || ext == ".json" {
+		from := path
+		if s.IsDir() && !hasWeights(path) {
+			if c := filepath.Join(path, "config.json"); exists(c) {
+				m.Warnings.Notef("", diag.Range{}, "%s holds no weights: it is taken for its config.json", path)
+				from = c
+			}
+		}
+		if m.Checkpoint, err = hf.Open(from); err != nil {
+			return nil, err
+		}
+		return m, nil
+	}
+	text, err := readText(path, s)
+	if err != nil {
+		return nil, err
+	}
+	head := text[:min(len(text), 512)]
+	start := strings.TrimLeft(string(head), " \t\r\n")
+	switch {
+	case plan.IsBinary(text) || strings.HasPrefix(start, "apogee-plan") || ext == ".plan":
+		if m.Plan, err = plan.Read(path, text); err != nil {
+			return nil, err
+		}
+	case strings.HasPrefix(start, "module @") || ext == ".ir":
+		m.IR = string(text)
+		if _, l := ir.Parse(diag.NewSource(path, text)); l.HasErrors() {
+			return nil, l.Err()
+		}
+	case ext != ".mg" && !looksLikeText(head):
+		return nil, fmt.Errorf("%s: this is no model%s; expected a .mg file, a checkpoint folder, a config.json, a dumped IR or a plan", path, known(ext))
+	default:
+		m.text = diag.NewSource(path, text)
+		p, l := mg.Check(m.text, models.Import)
+		if err := l.Err(); err != nil {
+			return nil, err
+		}
+		m.Program, m.Warnings = p, l
+	}
+	return m, nil
+}
+
+func hasWeights(dir string) bool {
+	return exists(filepath.Join(dir, safetensors.SingleName)) || exists(filepath.Join(dir, safetensors.IndexName))
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// known says what a file with an ending is, when that is no model.
+func known(ext string) string {
+	switch ext {
+	case ".safetensors":
+		return ", it holds weights: name the folder with its config.json"
+	case ".npy":
+		return ", it holds a tensor: give it with --input"
+	}
+	return ""
+}
+
+// looksLikeText says whether bytes could begin a source, so that its mistakes are worth listing.
+func looksLikeText(head []byte) bool {
+	if bytes.IndexByte(head, 0) >= 0 {
+		return false
+	}
+	for i := 0; i < utf8.UTFMax && !utf8.Valid(head); i++ { // the end may cut a character
+		head = head[:max(len(head)-1, 0)]
+	}
+	return utf8.Valid(head)
+}
+
+// readText reads a file or a pipe whole.
+func readText(path string, s os.FileInfo) ([]byte, error) {
+	if s.Mode()&(os.ModeDevice|os.ModeSocket) != 0 {
+		return nil, fmt.Errorf("%s: a device, not a file", path)
 	}
 	if s.Size() > MaxText {
-		return nil, fmt.Errorf("model %s: %d bytes, more than the %d that a source, IR or plan may have", path, s.Size(), MaxText)
+		return nil, fmt.Errorf("%s: %d bytes, more than the %d that a source, IR or plan may have", path, s.Size(), MaxText)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, cause(err))
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, MaxText))
-	if err != nil {
-		return nil, err
-	}
-	head := strings.TrimLeft(string(text[:min(len(text), 256)]), " \t\r\n")
+	text, err := io.ReadAll(io.LimitReader(f, MaxText+1))
 	switch {
-	case plan.IsBinary(text) || strings.HasPrefix(head, "apogee-plan") || strings.EqualFold(filepath.Ext(path), ".plan"):
-		m.Plan, err = plan.Load(path)
-		return m, err
-	case strings.EqualFold(filepath.Ext(path), ".ir") || strings.HasPrefix(head, "module @"):
-		m.IR = string(text)
-		_, l := ir.Parse(diag.NewSource(path, text))
-		return m, l.Err()
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", path, cause(err))
+	case len(text) > MaxText:
+		return nil, fmt.Errorf("%s: more than the %d bytes that a source, IR or plan may have", path, MaxText)
 	}
-	m.Program, err = mg.Load(diag.NewSource(path, text), models.Import)
-	return m, err
+	return text, nil
+}
+
+// cause is an error of the file system without the file's name.
+func cause(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// UseWeights gives a model that has none of its own the weights of a checkpoint folder or a .safetensors file. The config of a folder
+// fills that of a source, unless UseConfig gave another.
+func (m *Model) UseWeights(path string) error {
+	if m.Checkpoint != nil && m.Checkpoint.Weights != nil {
+		return fmt.Errorf("%s has weights of its own", m.Path)
+	}
+	s, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("%s: %w; expected a checkpoint folder or a .safetensors file", path, cause(err))
+	}
+	if !s.IsDir() {
+		m.file, err = safetensors.Open(path)
+		return err
+	}
+	if m.file, err = safetensors.OpenDir(path); err != nil {
+		return err
+	}
+	file := filepath.Join(path, "config.json")
+	if _, err := os.Stat(file); err != nil || m.config != nil || m.Program == nil || len(m.Program.ConfigFields()) == 0 {
+		return nil
+	}
+	return m.UseConfig(file)
+}
+
+// UseConfig fills the config of a source from a config.json.
+func (m *Model) UseConfig(path string) error {
+	if m.Program == nil {
+		return fmt.Errorf("%s takes no config: only a .mg file does", m.Path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, cause(err))
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, mg.MaxConfig+1))
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, cause(err))
+	}
+	var diags diag.List
+	m.config = mg.ParseJSON(diag.NewSource(path, text), &diags)
+	return diags.Err()
 }
 
 // Close releases what the model maps.
@@ -80,15 +204,23 @@ func (m *Model) Close() {
 	if m.Checkpoint != nil {
 		m.Checkpoint.Close()
 	}
+	if m.file != nil {
+		m.file.Close()
+	}
 }
 
 // lower builds the module. IR is parsed anew each time, since passes rewrite it in place.
-func (m *Model) lower(req Request, act format.Format) (*ir.Module, error) {
-	var entries []string
+func (m *Model) lower(req Request, act format.Format) (*mg.Lowered, error) {
 	switch {
 	case m.Plan != nil:
 		return nil, fmt.Errorf("%s is a plan; it is compiled already", m.Path)
 	case m.IR != "":
+		if len(req.Taps) > 0 {
+			return nil, fmt.Errorf("%s is IR, which has no taps; those of a model become results when it is dumped", m.Path)
+		}
+		for _, k := range slices.Sorted(maps.Keys(req.Set)) {
+			return nil, unknownSetting(m, k)
+		}
 		mod, l := ir.Parse(diag.NewSource(m.Path, []byte(m.IR)))
 		if err := l.Err(); err != nil {
 			return nil, err
@@ -96,25 +228,57 @@ func (m *Model) lower(req Request, act format.Format) (*ir.Module, error) {
 		if v := ir.Verify(mod); v.HasErrors() {
 			return nil, v.Err()
 		}
-		return mod, nil
+		return &mg.Lowered{Module: mod, Warnings: &diag.List{}}, nil
 	}
-	opt := mg.Options{Set: req.Set, Entries: entries, Activation: act, Taps: req.Taps}
+	opt := mg.Options{Config: m.config, Set: req.Set, Activation: act, Taps: req.Taps}
+	if m.file != nil {
+		opt.Stored = func(name string) (mg.Stored, bool) {
+			i, ok := m.file.Lookup(name)
+			return mg.Stored{Format: i.Format, Shape: i.Shape}, ok
+		}
+		opt.Nearest = func(name string) string { return diag.DidYouMean(name, m.file.Names()) }
+	}
 	if m.Checkpoint != nil {
-		return m.Checkpoint.Module(opt)
+		return m.Checkpoint.Lower(opt)
 	}
-	low, err := mg.Lower(m.Program, opt)
-	if err != nil {
-		return nil, err
-	}
-	return low.Module, nil
+	return mg.Lower(m.Program, opt)
 }
 
-// weights gives the checkpoint's tensors, or nil.
-func (m *Model) weights() eval.Weights {
-	if m.Checkpoint == nil || m.Checkpoint.Weights == nil {
-		return nil
+// unknownSetting says that --set names nothing that a dumped module has.
+func unknownSetting(m *Model, name string) error {
+	symbols := m.Symbols()
+	d := diag.Errorf("", diag.Range{}, "%s has no symbol %q", m.Path, name).Suggest(name, symbols)
+	d.Found, d.Expected = name, "a symbol: "+strings.Join(symbols, ", ")
+	if len(symbols) == 0 {
+		d.Expected = "no setting: all its dimensions are numbers"
 	}
-	return m.Checkpoint.Weights
+	return d
+}
+
+// Source gives the text of a .mg file, or of the shipped one that a checkpoint's config picks.
+func (m *Model) Source() (*diag.Source, error) {
+	switch {
+	case m.text != nil:
+		return m.text, nil
+	case m.Checkpoint != nil:
+		name, text, err := models.Import("", m.Checkpoint.Program.Name)
+		if err != nil {
+			return nil, err
+		}
+		return diag.NewSource(name, text), nil
+	}
+	return nil, fmt.Errorf("%s is no source: only a .mg file has a syntax tree", m.Path)
+}
+
+// weights gives the model's tensors, or nil.
+func (m *Model) weights() eval.Weights {
+	switch {
+	case m.file != nil:
+		return m.file
+	case m.Checkpoint != nil && m.Checkpoint.Weights != nil:
+		return m.Checkpoint.Weights
+	}
+	return nil
 }
 
 // StoresFP8 reports whether the checkpoint's matrices are FP8.
@@ -164,18 +328,45 @@ func (m *Model) VocabSize() int64 {
 }
 
 // Check finds whatever is wrong with a model without running it: it lowers every entry and verifies the module, and holds a
-// checkpoint's weights and tokenizer against it. A source whose config has no defaults is checked as far as names go.
+// checkpoint's weights and tokenizer against it. A source whose config lacks defaults is checked as far as that goes.
 func (m *Model) Check() (*diag.List, error) {
 	var all diag.List
-	mod, err := m.lower(Request{}, format.F32)
+	all.Merge(m.Warnings)
+	low, err := m.lower(Request{}, format.F32)
 	if err != nil {
-		return nil, err
+		if open, ok := needsConfig(err); ok && m.config == nil && m.Program != nil {
+			all.Merge(open)
+			err = nil
+		}
+		return &all, err
 	}
-	all.Merge(ir.Verify(mod))
+	all.Merge(low.Warnings)
+	all.Merge(ir.Verify(low.Module))
 	if m.Checkpoint != nil && m.Checkpoint.Weights != nil && m.Checkpoint.HasTokenizer() {
 		if _, err := m.Checkpoint.Tokenizer(); err != nil {
 			return &all, err
 		}
 	}
 	return &all, nil
+}
+
+// needsConfig says whether all that is wrong is that fields of config have no value, and gives that as remarks.
+func needsConfig(err error) (*diag.List, bool) {
+	var l *diag.List
+	if !errors.As(err, &l) {
+		return nil, false
+	}
+	out := &diag.List{}
+	for _, d := range l.Items() {
+		if d.Severity == diag.Error && d.Code != mg.CodeConfigMissing {
+			return nil, false
+		}
+		if d.Severity == diag.Error {
+			e := *d
+			e.Severity = diag.Info
+			d = &e
+		}
+		out.Add(d)
+	}
+	return out, true
 }

@@ -3,10 +3,12 @@ package driver
 import (
 	"context"
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 
 	"apogee/ir"
+	"apogee/ir/diag"
 	"apogee/ir/eval"
 	"apogee/ir/tensor"
 	"apogee/targets/chip"
@@ -24,6 +26,13 @@ func adapt(f *ir.Func, inputs Tensors, bind map[string]int64) (Tensors, error) {
 	var names []string
 	for _, p := range f.Inputs() {
 		names = append(names, p.Name)
+	}
+	for _, n := range slices.Sorted(maps.Keys(inputs)) {
+		if !slices.Contains(names, n) {
+			return nil, noInput(f.Name, n, names)
+		}
+	}
+	for _, p := range f.Inputs() {
 		t := inputs[p.Name]
 		if t == nil {
 			return nil, fmt.Errorf("entry %s needs --input %s=FILE: %s", f.Name, p.Name, p.Type)
@@ -32,22 +41,72 @@ func adapt(f *ir.Func, inputs Tensors, bind map[string]int64) (Tensors, error) {
 		if err != nil {
 			return nil, fmt.Errorf("input %s: %w", p.Name, err)
 		}
-		if err := eval.Match(p.Type, t, bind); err != nil {
-			return nil, fmt.Errorf("input %s: %w", p.Name, err)
+		if eval.Match(p.Type, t, bind) != nil {
+			return nil, fmt.Errorf("input %s: expected %s%s, found %s", p.Name, p.Type, where(p.Type, bind), t)
 		}
 		out[p.Name] = t
 	}
-	var extra []string
-	for n := range inputs {
-		if out[n] == nil {
-			extra = append(extra, n)
+	return out, nil
+}
+
+// where tells the values of a type's symbols, as " with B=1, T=7".
+func where(t ir.Type, bind map[string]int64) string {
+	var known []string
+	for _, d := range t.Shape {
+		for _, s := range d.Symbols() {
+			if v, ok := bind[s]; ok {
+				if kv := fmt.Sprintf("%s=%d", s, v); !slices.Contains(known, kv) {
+					known = append(known, kv)
+				}
+			}
 		}
 	}
-	if len(extra) > 0 {
-		sort.Strings(extra)
-		return nil, fmt.Errorf("entry %s has no input %s; it has %s", f.Name, extra[0], strings.Join(names, ", "))
+	if len(known) == 0 {
+		return ""
 	}
-	return out, nil
+	return " with " + strings.Join(known, ", ")
+}
+
+func noInput(entry, name string, names []string) error {
+	d := diag.Errorf("", diag.Range{}, "entry %s has no input %q", entry, name).Suggest(name, names)
+	if d.Expected = "one of " + strings.Join(names, ", "); len(names) == 0 {
+		d.Expected = "no inputs"
+	}
+	return d
+}
+
+// keep holds the names of results that are wanted against those that there will be.
+func keep(entry string, want, have []string) error {
+	for _, n := range want {
+		if !slices.Contains(have, n) {
+			d := diag.Errorf("", diag.Range{}, "entry %s has no result %q", entry, n).Suggest(n, have)
+			d.Expected = "one of " + strings.Join(have, ", ")
+			return d
+		}
+	}
+	return nil
+}
+
+// mostState bounds what the reference evaluator keeps between runs, in bytes.
+const mostState = 16 << 30
+
+// fitsReference refuses states that would take all memory.
+func fitsReference(f *ir.Func, bind map[string]int64) error {
+	total := int64(0)
+	for _, p := range f.StateParams() {
+		shape, err := p.Type.Shape.Eval(bind)
+		if err != nil {
+			continue // a symbol that the inputs will bind
+		}
+		_, n, err := tensor.Count(p.Type.Format, shape)
+		if err != nil {
+			return fmt.Errorf("state %s: %w", p.Name, err)
+		}
+		if total += n; total > mostState || total < 0 {
+			return fmt.Errorf("the states of entry %s take more than the %d GiB that the reference keeps: %s is %s[%s]", f.Name, mostState>>30, p.Name, p.Type.Format, tensor.Dims(shape))
+		}
+	}
+	return nil
 }
 
 // convert changes the format of an input if every element survives.
@@ -90,8 +149,14 @@ func (m *Model) RunReference(ctx context.Context, req Request, inputs Tensors) (
 	for k, v := range req.Bind {
 		bind[k] = v
 	}
+	if err := keep(f.Name, req.Keep, f.Results); err != nil {
+		return nil, err
+	}
 	in, err := adapt(f, inputs, bind)
 	if err != nil {
+		return nil, err
+	}
+	if err := fitsReference(f, m.bindings(f, bind)); err != nil {
 		return nil, err
 	}
 	e := &eval.Evaluator{Weights: m.weights(), Bind: m.bindings(f, bind)}
@@ -105,6 +170,9 @@ func (m *Model) Run(ctx context.Context, req Request, inputs Tensors, opt exec.O
 	if p == nil {
 		_, f, err := m.Lower(req)
 		if err != nil {
+			return nil, nil, err
+		}
+		if err := keep(f.Name, req.Keep, f.Results); err != nil {
 			return nil, nil, err
 		}
 		bind := map[string]int64{}
@@ -125,6 +193,16 @@ func (m *Model) Run(ctx context.Context, req Request, inputs Tensors, opt exec.O
 			return nil, nil, err
 		}
 		p = b.Plan
+	} else {
+		var results []string
+		for i := range p.Buffers {
+			if p.Buffers[i].Kind == plan.Output {
+				results = append(results, p.Buffers[i].Name)
+			}
+		}
+		if err := keep(p.Entry, req.Keep, results); err != nil {
+			return nil, nil, err
+		}
 	}
 	out, err := RunPlan(ctx, p, req.Chip, m.weights(), inputs, opt)
 	return out, p, err
@@ -135,26 +213,41 @@ func RunPlan(ctx context.Context, p *plan.Plan, c *chip.Chip, w eval.Weights, in
 	if u := plan.Measure(p); u.Total > u.Size {
 		return nil, fmt.Errorf("the plan does not fit %s and cannot be run: %s", p.Chip, Capacity(p))
 	}
-	mach, err := exec.New(p, c, w, opt)
-	if err != nil {
-		return nil, err
+	for i := range p.Buffers {
+		if w == nil && p.Buffers[i].Kind == plan.Weight {
+			return nil, fmt.Errorf("there are no weights: entry %s reads %s; name the checkpoint with --weights", p.Entry, p.Buffers[i].Source.Name)
+		}
 	}
 	fixed := Tensors{}
+	var names []string
 	for i := range p.Buffers {
 		b := &p.Buffers[i]
-		if b.Kind != plan.Input || inputs[b.Name] == nil {
+		if b.Kind != plan.Input {
 			continue
 		}
-		t, err := convert(inputs[b.Name], ir.Type{Format: b.Format})
+		names = append(names, b.Name)
+		want := fmt.Sprintf("%s[%s]", b.Format, tensor.Dims(b.Shape))
+		t := inputs[b.Name]
+		if t == nil {
+			return nil, fmt.Errorf("entry %s needs --input %s=FILE: %s", p.Entry, b.Name, want)
+		}
+		t, err := convert(t, ir.Type{Format: b.Format})
 		if err != nil {
 			return nil, fmt.Errorf("input %s: %w", b.Name, err)
 		}
+		if !slices.Equal(t.Shape, b.Shape) {
+			return nil, fmt.Errorf("input %s: expected %s, found %s", b.Name, want, t)
+		}
 		fixed[b.Name] = t
 	}
-	for n, t := range inputs {
+	for _, n := range slices.Sorted(maps.Keys(inputs)) {
 		if fixed[n] == nil {
-			fixed[n] = t // unknown: the machine names it
+			return nil, noInput(p.Entry, n, names)
 		}
+	}
+	mach, err := exec.New(p, c, w, opt)
+	if err != nil {
+		return nil, err
 	}
 	return mach.Run(ctx, fixed)
 }

@@ -81,6 +81,9 @@ func (m *Model) newReference(req Request, room int64) (Session, error) {
 	if r.prefill == nil || r.decode == nil {
 		return nil, fmt.Errorf("generating needs the entries prefill and decode")
 	}
+	if err := fitsReference(r.decode, map[string]int64{"B": 1, "T": 1, "S": room}); err != nil {
+		return nil, err
+	}
 	r.eval = &eval.Evaluator{Weights: m.weights(), Bind: map[string]int64{"S": room}}
 	return r, nil
 }

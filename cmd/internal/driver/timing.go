@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sort"
 
+	"apogee/targets/plan"
 	"apogee/targets/sim/clock"
 )
 
@@ -62,19 +63,18 @@ func Notes(results ...*clock.Result) []string {
 
 // Timed is the timing of one entry.
 type Timed struct {
-	Entry  string
-	Built  *Built // nil for a plan
+	Plan   *plan.Plan
 	Result *clock.Result
 }
 
 // Time times entries of a model: the one that is asked for, or all of prefill and decode that there are.
-func (m *Model) Time(ctx context.Context, req Request) ([]Timed, error) {
+func (m *Model) Time(ctx context.Context, req Request, opt clock.Options) ([]Timed, error) {
 	if m.Plan != nil {
-		r, err := clock.Run(m.Plan, req.Chip, clock.Options{})
+		r, err := clock.Run(m.Plan, req.Chip, opt)
 		if err != nil {
 			return nil, err
 		}
-		return []Timed{{m.Plan.Entry, nil, r}}, nil
+		return []Timed{{m.Plan, r}}, nil
 	}
 	entries := []string{req.Entry}
 	if req.Entry == "" {
@@ -104,11 +104,14 @@ func (m *Model) Time(ctx context.Context, req Request) ([]Timed, error) {
 		if err != nil {
 			return nil, err
 		}
-		t, err := clock.Run(b.Plan, req.Chip, clock.Options{})
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		t, err := clock.Run(b.Plan, req.Chip, opt)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, Timed{b.Plan.Entry, b, t})
+		out = append(out, Timed{b.Plan, t})
 	}
 	return out, nil
 }
