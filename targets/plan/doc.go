@@ -16,5 +16,12 @@
 // between memories, along a path that the chip has. Kernels of a plan run one after another: what a kernel wrote to
 // global memory is there for the next.
 //
+// # Forms and checks
+//
+// [Text] and [Parse] are the form for people: an assembly listing in the chip's own words, with addresses, live ranges and source
+// positions, that reads back to the same plan and may be edited. [Encode] and [Decode] are the form on disk, with version and
+// checksum. [Validate] checks what everything that walks a plan relies on, [Check] also what silicon would not forgive.
+// [Folder], [Count] and [Footprints] say how much work a kernel is without walking its loops to the end.
+//
 // The package must not know the IR's graph, how a plan was made, or how it is run.
 package plan

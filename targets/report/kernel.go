@@ -61,7 +61,7 @@ type TimelineOptions struct {
 	Width int // how many columns; 0 means 80
 }
 
-// WriteTimeline writes the first instructions of a launch as a picture, in the manner of llvm-mca: a line each, time to the
+// WriteTimeline writes the first instructions of a launch as a picture: a line each, time to the
 // right, "." while it is held back, "#" while it holds its queue; up to where rounds repeat. The error is the writer's.
 func WriteTimeline(w io.Writer, t *trace.Trace, o TimelineOptions) error {
 	if o.Rows <= 0 {
