@@ -14,22 +14,6 @@ import (
 	"apogee/targets/sim/kernels"
 )
 
-// peak measures what one core does on a tile that stays in its first-level cache, in FLOP/s.
-func peak() float64 {
-	const m, n, k = 12, 32, 256
-	a, b, c := make([]float32, m*k), make([]float32, k*n), make([]float32, m*n)
-	best := 0.0
-	for range 20 {
-		const rounds = 2000
-		start := time.Now()
-		for range rounds {
-			kernels.Gemm(c, n, a, b, m, n, k, true)
-		}
-		best = max(best, 2*m*n*k*rounds/time.Since(start).Seconds())
-	}
-	return best
-}
-
 func benchGEMM(b *testing.B, s gemmShape, opt Options) {
 	bl := gemmPlan(b, s)
 	r := rand.New(rand.NewSource(1))
@@ -62,9 +46,15 @@ func benchGEMM(b *testing.B, s gemmShape, opt Options) {
 	flops := 2 * float64(s.m) * float64(s.n) * float64(s.k) * float64(b.N) / took
 	b.ReportMetric(flops/1e9, "GFLOP/s")
 	if s.m > 1 {
-		b.ReportMetric(100*flops/peak()/float64(workers), "%peak")
+		b.ReportMetric(100*flops/kernels.ProbePeakF32(workers), "%peak")
 	} else {
-		b.ReportMetric(float64(s.n*s.k*4)*float64(b.N)/took/1e9, "GB/s")
+		rate := float64(s.n*s.k*4) * float64(b.N) / took
+		b.ReportMetric(rate/1e9, "GB/s")
+		memory := make([]float32, s.n*s.k)
+		for i := range memory {
+			memory[i] = 1 // pages of its own
+		}
+		b.ReportMetric(100*rate/kernels.ProbeReadRate(memory, workers), "%read")
 	}
 }
 
@@ -85,9 +75,6 @@ func BenchmarkGEMM(b *testing.B) {
 // reads.
 func BenchmarkGEMV(b *testing.B) {
 	for _, workers := range []int{1, 2} {
-		b.Run(fmt.Sprintf("read/workers=%d", workers), func(b *testing.B) {
-			benchRead(b, workers)
-		})
 		for _, chip := range []string{"loongson", "h100", "ascend"} {
 			b.Run(fmt.Sprintf("%s/N=8192/workers=%d", chip, workers), func(b *testing.B) {
 				s := gemms[chip].sized(1, 8192, 8192)
@@ -96,32 +83,6 @@ func BenchmarkGEMV(b *testing.B) {
 			})
 		}
 	}
-}
-
-// benchRead reads as much as the product of BenchmarkGEMV.
-func benchRead(b *testing.B, workers int) {
-	const n, k = 8192, 8192
-	pb := make([]float32, kernels.PackedBLen(k, n))
-	for i := range pb {
-		pb[i] = 1
-	}
-	x, y := make([]float32, k), make([]float32, n)
-	b.ResetTimer()
-	start := time.Now()
-	for range b.N {
-		done := make(chan bool)
-		for w := range workers {
-			go func() {
-				part := n / workers
-				kernels.GemmUnpackedA(y[w*part:], part, x, k, pb[w*part*k:], 1, part, k, false, nil)
-				done <- true
-			}()
-		}
-		for range workers {
-			<-done
-		}
-	}
-	b.ReportMetric(n*k*4*float64(b.N)/time.Since(start).Seconds()/1e9, "GB/s")
 }
 
 // BenchmarkInstrOverhead runs instructions on tiles of one row of eight, so that what is measured is everything but the work.

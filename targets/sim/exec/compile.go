@@ -42,6 +42,9 @@ type instr struct {
 	loop     int // number of the loop, for its counters
 	saturate bool
 	lazy     bool // a move that may be done later
+	counts   bool // X, Y and Z are used
+	indexed  bool // a tile has an index
+	fits     bool // the sizes are constants and belong together
 
 	// How it computes.
 	arity      int
@@ -372,7 +375,7 @@ func (z *compiler) instr(k *plan.Kernel, in *instr, src *plan.Instr) error {
 			return problem("load_scalar reads one i32 or i64")
 		}
 		in.run = runLoadScalar
-		return nil
+		return in.checkFit()
 	}
 	if in.dst == nil {
 		return problem("%s needs a result", src.Op)
@@ -430,7 +433,8 @@ func (z *compiler) instr(k *plan.Kernel, in *instr, src *plan.Instr) error {
 	if in.dst.rank == 0 && src.Op != plan.Move && src.Op != plan.Vec && src.Op != plan.VIota {
 		return problem("%s needs an axis", src.Op)
 	}
-	return nil
+	in.counts = src.Op == plan.VIota
+	return in.checkFit()
 }
 
 // move checks a copy between memories.

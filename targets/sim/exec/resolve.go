@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"cmp"
 	"fmt"
 
 	"apogee/targets/plan"
@@ -12,47 +13,55 @@ import (
 func (c *core) resolve(in *instr, f *frame) (empty bool, err error) {
 	f.in = in
 	f.block = c.block
-	f.x, f.y, f.z, f.acc = in.x.eval(c.regs), in.y.eval(c.regs), in.z.eval(c.regs), in.acc.eval(c.regs)
-	if in.dst != nil {
-		if empty, err = c.view(f, in.dst, &f.dst); empty || err != nil {
-			return empty, err
-		}
-		if n := f.dst.elements(); n < 0 {
-			return false, c.outside(f, &f.dst, f.dst.lo, f.dst.hi, "the result's elements lie over each other")
-		}
-	} else {
-		f.dst.o = nil
+	if in.counts {
+		f.x, f.y, f.z = in.x.eval(c.regs), in.y.eval(c.regs), in.z.eval(c.regs)
 	}
-	for _, p := range [...]struct {
-		o *operand
-		v *view
-	}{{in.dst2, &f.dst2}, {in.a, &f.a}, {in.b, &f.b}, {in.c, &f.c}} {
-		if p.o == nil {
-			p.v.o = nil
-			continue
-		}
-		if empty, err = c.view(f, p.o, p.v); empty || err != nil {
+	f.acc = in.acc.eval(c.regs)
+	f.dst.o, f.dst2.o, f.a.o, f.b.o, f.c.o = nil, nil, nil, nil, nil
+	if o := in.dst; o != nil {
+		if empty, err = c.view(f, o, &f.dst); empty || err != nil {
 			return empty, err
 		}
 	}
-	f.dstIndex.o, f.aIndex.o = nil, nil
-	if in.dst != nil && in.dst.index != nil {
-		if empty, err = c.view(f, in.dst.index, &f.dstIndex); empty || err != nil {
+	if o := in.a; o != nil {
+		if empty, err = c.view(f, o, &f.a); empty || err != nil {
 			return empty, err
 		}
-		if f.dstIndex.n[0] != f.dst.n[0] {
-			return false, c.fault(in, guard.BadValue, "%d rows by a list of %d", f.dst.n[0], f.dstIndex.n[0])
-		}
 	}
-	if in.a != nil && in.a.index != nil {
-		if empty, err = c.view(f, in.a.index, &f.aIndex); empty || err != nil {
+	if o := in.b; o != nil {
+		if empty, err = c.view(f, o, &f.b); empty || err != nil {
 			return empty, err
 		}
-		if f.aIndex.n[0] != f.a.n[0] {
-			return false, c.fault(in, guard.BadValue, "%d rows by a list of %d", f.a.n[0], f.aIndex.n[0])
+	}
+	if o := in.c; o != nil {
+		if empty, err = c.view(f, o, &f.c); empty || err != nil {
+			return empty, err
 		}
 	}
-	return false, c.fit(in, f)
+	if o := in.dst2; o != nil {
+		if empty, err = c.view(f, o, &f.dst2); empty || err != nil {
+			return empty, err
+		}
+	}
+	if in.indexed {
+		f.dstIndex.o, f.aIndex.o = nil, nil
+		if in.dst.index != nil {
+			if empty, err = c.view(f, in.dst.index, &f.dstIndex); empty || err != nil {
+				return empty, err
+			}
+		}
+		if in.a.index != nil {
+			if empty, err = c.view(f, in.a.index, &f.aIndex); empty || err != nil {
+				return empty, err
+			}
+		}
+	}
+	if !in.fits {
+		if msg := in.misfit(f); msg != "" {
+			return false, c.fault(in, guard.BadValue, "%s", msg)
+		}
+	}
+	return false, nil
 }
 
 // view evaluates one operand and checks its bounds.
@@ -61,11 +70,16 @@ func (c *core) view(f *frame, o *operand, v *view) (empty bool, err error) {
 	if o.empty {
 		return true, nil
 	}
-	v.off = o.base.eval(c.regs)
-	var lo, hi int64
+	off := o.base.eval(c.regs)
+	v.off = off
+	if o.param >= 0 {
+		v.buf = c.params[o.param]
+	} else {
+		v.buf = c.mems[o.mem]
+	}
 	if o.fixed {
 		v.n = &o.n
-		lo, hi = o.lo, o.hi
+		v.lo, v.hi = off+o.lo, off+o.hi
 	} else {
 		v.n = &v.dyn
 		for i := 0; i < o.rank; i++ {
@@ -74,18 +88,13 @@ func (c *core) view(f *frame, o *operand, v *view) (empty bool, err error) {
 				return true, nil
 			}
 		}
-		var ok bool
-		if lo, hi, ok = o.extent(v.n); !ok {
-			return false, c.outside(f, v, v.off, v.off, "a tile of %s does not fit", sizes(v.n[:o.rank]))
+		lo, hi, ok := o.extent(v.n)
+		if !ok {
+			return false, c.outside(f, v, off, off, "a tile of %s does not fit", sizes(v.n[:o.rank]))
 		}
+		v.lo, v.hi = off+lo, off+hi
 	}
-	if o.param >= 0 {
-		v.buf = c.params[o.param]
-	} else {
-		v.buf = c.mems[o.mem]
-	}
-	v.lo, v.hi = v.off+lo, v.off+hi
-	if v.off < o.min || v.off > o.max || v.lo < o.min || v.hi > o.max {
+	if off < o.min || off > o.max || v.lo < o.min || v.hi > o.max {
 		return false, c.outside(f, v, v.lo, v.hi, "a tile of %s reaches outside", sizes(v.n[:o.rank]))
 	}
 	return false, nil
@@ -107,11 +116,24 @@ func (v *view) elements() int64 {
 	return n
 }
 
-// fit checks that the sizes of an instruction's tiles agree.
-func (c *core) fit(in *instr, f *frame) error {
-	same := func(v *view, last bool) error {
+// misfit says what is wrong with the sizes of an instruction's tiles, "" if nothing is.
+func (in *instr) misfit(f *frame) string {
+	show := func(v *view) string { return sizes(v.n[:v.o.rank]) }
+	if in.dst != nil && f.dst.elements() < 0 {
+		return fmt.Sprintf("the result's elements lie over each other: %s with strides %s", show(&f.dst), sizes(f.dst.o.stride[:f.dst.o.rank]))
+	}
+	if in.indexed {
+		if in.dst.index != nil && f.dstIndex.n[0] != f.dst.n[0] {
+			return fmt.Sprintf("%d rows by a list of %d", f.dst.n[0], f.dstIndex.n[0])
+		}
+		if in.a.index != nil && f.aIndex.n[0] != f.a.n[0] {
+			return fmt.Sprintf("%d rows by a list of %d", f.a.n[0], f.aIndex.n[0])
+		}
+	}
+	// differs compares with the result, on all axes or all but the last.
+	differs := func(v *view, last bool) string {
 		if !v.has() {
-			return nil
+			return ""
 		}
 		n := v.o.rank
 		if !last {
@@ -119,59 +141,75 @@ func (c *core) fit(in *instr, f *frame) error {
 		}
 		for i := 0; i < n; i++ {
 			if v.n[i] != f.dst.n[i] {
-				return c.fault(in, guard.BadValue, "tiles of different sizes: %s and %s", sizes(f.dst.n[:f.dst.o.rank]), sizes(v.n[:v.o.rank]))
+				return fmt.Sprintf("tiles of different sizes: %s and %s", show(&f.dst), show(v))
 			}
 		}
-		return nil
+		return ""
 	}
-	var err error
 	switch in.op {
 	case plan.LoadScalar:
 		if f.a.numel() != 1 {
-			return c.fault(in, guard.BadValue, "load_scalar reads one element, found %s", sizes(f.a.n[:f.a.o.rank]))
+			return "load_scalar reads one element, found " + show(&f.a)
 		}
-		return nil
 	case plan.Move, plan.Vec:
-		for _, v := range []*view{&f.a, &f.b, &f.c} {
-			if err = same(v, true); err != nil {
-				return err
-			}
-		}
+		return cmp.Or(differs(&f.a, true), differs(&f.b, true), differs(&f.c, true))
 	case plan.Mma:
 		if f.a.n[0] != f.dst.n[0] || f.b.n[1] != f.dst.n[1] || f.a.n[1] != f.b.n[0] {
-			return c.fault(in, guard.BadValue, "a product of %s by %s into %s", sizes(f.a.n[:2]), sizes(f.b.n[:2]), sizes(f.dst.n[:2]))
+			return fmt.Sprintf("a product of %s by %s into %s", show(&f.a), show(&f.b), show(&f.dst))
 		}
 	case plan.VReduce:
-		if err = same(&f.a, false); err == nil && f.dst.lastDim() != 1 {
-			err = c.fault(in, guard.BadValue, "a reduction gives one element a row, found %s", sizes(f.dst.n[:f.dst.o.rank]))
+		if f.dst.lastDim() != 1 {
+			return "a reduction gives one element a row, found " + show(&f.dst)
 		}
+		return differs(&f.a, false)
 	case plan.VScan:
-		if err = same(&f.a, true); err == nil && f.b.has() {
-			if err = same(&f.b, false); err == nil && f.b.lastDim() != 1 {
-				err = c.fault(in, guard.BadValue, "a scan begins with one element a row, found %s", sizes(f.b.n[:f.b.o.rank]))
-			}
+		if f.b.has() && f.b.lastDim() != 1 {
+			return "a scan begins with one element a row, found " + show(&f.b)
 		}
+		return cmp.Or(differs(&f.a, true), differs(&f.b, false))
 	case plan.VTopK:
-		if err = same(&f.a, false); err == nil && f.dst2.has() {
-			err = same(&f.dst2, true)
+		if k, n := f.dst.lastDim(), f.a.lastDim(); k > n {
+			return fmt.Sprintf("the best %d of a row of %d", k, n)
 		}
+		return cmp.Or(differs(&f.a, false), differs(&f.dst2, true))
 	case plan.VTake:
-		if err = same(&f.a, false); err == nil {
-			err = same(&f.b, true)
-		}
+		return cmp.Or(differs(&f.a, false), differs(&f.b, true))
 	case plan.VPut:
-		if err = same(&f.a, false); err == nil {
-			err = same(&f.b, false)
+		if n, k := f.a.lastDim(), f.b.lastDim(); n != k {
+			return fmt.Sprintf("%d values by %d columns", n, k)
 		}
-		if err == nil && f.b.lastDim() != f.a.lastDim() {
-			err = c.fault(in, guard.BadValue, "%s values by %s columns", sizes(f.a.n[:f.a.o.rank]), sizes(f.b.n[:f.b.o.rank]))
-		}
+		return cmp.Or(differs(&f.a, false), differs(&f.b, false))
 	case plan.VGroup:
 		if f.dst.numel() != f.a.numel() {
-			err = c.fault(in, guard.BadValue, "an order of %d for %d slots", f.dst.numel(), f.a.numel())
+			return fmt.Sprintf("an order of %d for %d slots", f.dst.numel(), f.a.numel())
 		}
 	}
-	return err
+	return ""
+}
+
+// checkFit compares sizes that are constants once and for all.
+func (in *instr) checkFit() error {
+	for _, o := range []*operand{in.dst, in.a} {
+		in.indexed = in.indexed || o != nil && o.index != nil
+	}
+	f := frame{in: in}
+	for _, x := range []struct {
+		o *operand
+		v *view
+	}{{in.dst, &f.dst}, {in.dst2, &f.dst2}, {in.a, &f.a}, {in.b, &f.b}, {in.c, &f.c}} {
+		if x.o == nil {
+			continue
+		}
+		if !x.o.fixed || x.o.empty || x.o.index != nil {
+			return nil
+		}
+		x.v.o, x.v.n, x.v.lo, x.v.hi = x.o, &x.o.n, x.o.lo, x.o.hi
+	}
+	if msg := in.misfit(&f); msg != "" {
+		return problem("%s", msg)
+	}
+	in.fits = true
+	return nil
 }
 
 // fault makes an error about an instruction.

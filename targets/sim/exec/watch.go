@@ -22,8 +22,8 @@ func (c *core) watch(f *frame) error {
 	in := f.in
 	c.guard.Exec(in.queue, in.index, f.block, f.clock)
 	f.clock = f.clock[:0]
-	for _, v := range [...]*view{&f.aIndex, &f.dstIndex, &f.a, &f.b, &f.c} {
-		if v.has() {
+	for i, v := range [...]*view{&f.aIndex, &f.dstIndex, &f.a, &f.b, &f.c} {
+		if v.has() && (i > 1 || in.indexed) {
 			if err := c.watchView(f, v, c.guard.Read); err != nil {
 				return err
 			}
