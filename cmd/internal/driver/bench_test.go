@@ -1,0 +1,152 @@
+package driver
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"apogee/ir/irtest"
+	"apogee/ir/tensor"
+	"apogee/targets/chip"
+	"apogee/targets/plan"
+	"apogee/targets/sim/clock"
+	"apogee/targets/sim/exec"
+	"apogee/targets/sim/kernels"
+)
+
+// large opens the real DeepSeek-V3 config.
+func large(b *testing.B) *Model {
+	b.Helper()
+	m, err := Open(filepath.Join(irtest.Corpus(b), "configs", "deepseek-v3", "config.json"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return m
+}
+
+// BenchmarkCompile compiles DeepSeek-V3 671B from its config to a plan: source, lowering, passes, code, addresses. The size is the number of layers.
+func BenchmarkCompile(b *testing.B) {
+	m := large(b)
+	for _, target := range []string{"ascend-910b", "nvidia-h100"} {
+		c, err := chip.Load(target)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, layers := range []int{8, 16, 32, 61} {
+			for _, entry := range []string{"prefill", "decode"} {
+				b.Run(fmt.Sprintf("%s/layers=%d/%s", target, layers, entry), func(b *testing.B) {
+					b.ReportAllocs()
+					for b.Loop() {
+						if _, err := m.Compile(context.Background(), Request{Entry: entry, Chip: c, Set: map[string]string{"num_hidden_layers": fmt.Sprint(layers)}}); err != nil {
+							b.Fatal(err)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// BenchmarkTime times the plans of DeepSeek-V3 671B; the size is the number of layers.
+func BenchmarkTime(b *testing.B) {
+	m := large(b)
+	c, err := chip.Load("ascend-910b")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, layers := range []int{8, 61} {
+		for _, entry := range []string{"prefill", "decode"} {
+			built, err := m.Compile(context.Background(), Request{Entry: entry, Chip: c, Set: map[string]string{"num_hidden_layers": fmt.Sprint(layers)}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Run(fmt.Sprintf("layers=%d/%s", layers, entry), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := clock.Run(built.Plan, c, clock.Options{}); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// layerSource is one gated transformer layer as a user writes it, its weights inputs; D is the width.
+const layerSource = `module @layer {
+  func entry @layer(%%x: f32[%[1]d,%[2]d], %%q: f32[%[2]d,%[2]d], %%o: f32[%[2]d,%[2]d], %%g: f32[%[3]d,%[2]d], %%u: f32[%[3]d,%[2]d], %%d: f32[%[2]d,%[3]d]) -> (y) {
+    %%a = einsum(%%x, %%q) {spec="td,nd->tn"} : f32[%[1]d,%[2]d]
+    %%b = einsum(%%a, %%o) {spec="td,nd->tn"} : f32[%[1]d,%[2]d]
+    %%r = add(%%x, %%b) : f32[%[1]d,%[2]d]
+    %%g1 = einsum(%%r, %%g) {spec="td,nd->tn"} : f32[%[1]d,%[3]d]
+    %%u1 = einsum(%%r, %%u) {spec="td,nd->tn"} : f32[%[1]d,%[3]d]
+    %%s = sigmoid(%%g1) : f32[%[1]d,%[3]d]
+    %%m = mul(%%g1, %%s) : f32[%[1]d,%[3]d]
+    %%h = mul(%%m, %%u1) : f32[%[1]d,%[3]d]
+    %%e = einsum(%%h, %%d) {spec="td,nd->tn"} : f32[%[1]d,%[2]d]
+    %%y = add(%%r, %%e) : f32[%[1]d,%[2]d]
+    return(%%y)
+  }
+}
+`
+
+// BenchmarkLayer runs the products and the gated MLP of a transformer layer functionally, tile by tile, beside the peak measured here. The size
+// is the width of the layer, with 128 tokens.
+func BenchmarkLayer(b *testing.B) {
+	const tokens = 128
+	peak := kernels.ProbePeakF32(1)
+	for _, target := range []string{"loongson-3c6000", "nvidia-h100"} {
+		c, err := chip.Load(target)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, width := range []int64{256, 512, 1024} {
+			b.Run(fmt.Sprintf("%s/D=%d", target, width), func(b *testing.B) {
+				hidden := 3 * width
+				m := &Model{Path: "layer", IR: fmt.Sprintf(layerSource, tokens, width, hidden)}
+				built, err := m.Compile(context.Background(), Request{Chip: c, Precision: "f32"})
+				if err != nil {
+					b.Fatal(err)
+				}
+				mach, err := exec.New(built.Plan, c, nil, exec.Options{Workers: 1})
+				if err != nil {
+					b.Fatal(err)
+				}
+				in := Tensors{}
+				for _, x := range built.Plan.Buffers {
+					if x.Kind != plan.Input {
+						continue
+					}
+					v := make([]float32, tensorSize(x.Shape))
+					for i := range v {
+						v[i] = float32(i%13-6) / 64
+					}
+					t, err := tensor.FromF32(x.Format, x.Shape, v)
+					if err != nil {
+						b.Fatal(err)
+					}
+					in[x.Name] = t
+				}
+				b.ResetTimer()
+				for b.Loop() {
+					if _, err := mach.Run(context.Background(), in); err != nil {
+						b.Fatal(err)
+					}
+				}
+				flops := 2 * float64(tokens) * float64(2*width*width+3*width*hidden)
+				rate := flops * float64(b.N) / b.Elapsed().Seconds() / 1e9
+				b.ReportMetric(rate, "GFLOP/s")
+				b.ReportMetric(100*rate*1e9/peak, "%peak")
+			})
+		}
+	}
+}
+
+func tensorSize(shape []int64) int64 {
+	n := int64(1)
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
