@@ -95,7 +95,7 @@ func absorb(r *rewrite.Rewriter, o *ir.Op, intoX bool) bool {
 		return false
 	}
 	if best.would >= best.was {
-		if intoX {
+		if intoX && best.would < 4*best.was {
 			r.Remark(o, "absorbing the weight would take %.3g operations, without it takes %.3g", best.would, best.was)
 		}
 		return false

@@ -4,6 +4,7 @@ import (
 	"apogee/ir"
 	"apogee/ir/op"
 	"apogee/ir/shape"
+	"apogee/ir/tensor"
 	"apogee/passes/rewrite"
 )
 
@@ -51,6 +52,66 @@ var movementRules = rewrite.Set{
 			}
 			r.Replace(o, r.At(o).Reshape(d.Arg(0), o.Result(0).Type.Shape))
 			return true
+		},
+	},
+	{
+		Name: "ShapeIota", Doc: "An iota along its only long axis that is given axes of one element is an iota of that shape.", Roots: []*op.Info{op.Reshape},
+		Apply: func(r *rewrite.Rewriter, o *ir.Op) bool {
+			d := o.Arg(0).Def()
+			if d == nil || !d.Is(op.Iota) {
+				return false
+			}
+			ax := axis(d.Attrs.Int("axis", 0), o.Arg(0).Type.Rank())
+			at := -1
+			for i, n := range o.Arg(0).Type.Shape {
+				if i != ax && !n.Equal(one) {
+					return false
+				}
+			}
+			for i, n := range o.Result(0).Type.Shape {
+				if n.Equal(o.Arg(0).Type.Shape[ax]) && at < 0 {
+					at = i
+				} else if !n.Equal(one) {
+					return false
+				}
+			}
+			if at < 0 {
+				return false
+			}
+			r.Replace(o, r.At(o).Op(op.Iota, ir.A("format", o.Result(0).Type.Format, "shape", o.Result(0).Type.Shape, "axis", at)))
+			return true
+		},
+	},
+	{
+		Name: "ShrinkSplat", Doc: "An elementwise op takes a scalar in place of a literal whose elements are all equal, if its other operands give the result its shape.",
+		Roots: elementwiseOps(),
+		Apply: func(r *rewrite.Rewriter, o *ir.Op) bool {
+			if o.NumArgs() < 2 {
+				return false
+			}
+			for i := 0; i < o.NumArgs(); i++ {
+				a := o.Arg(i)
+				if !isConst(a) || a.Type.Rank() == 0 {
+					continue
+				}
+				var s shape.Shape
+				ok := true
+				for k := 0; k < o.NumArgs() && ok; k++ {
+					if k != i {
+						var err error
+						s, err = shape.Broadcast(s, o.Arg(k).Type.Shape)
+						ok = err == nil
+					}
+				}
+				if !ok || !s.Equal(o.Result(0).Type.Shape) {
+					continue
+				}
+				if t := splatOf(a.Def().Attrs.Tensor("value")); t != nil {
+					r.SetArg(o, i, r.At(o).Op(op.Constant, ir.A("value", t)))
+					return true
+				}
+			}
+			return false
 		},
 	},
 	{
@@ -265,4 +326,26 @@ func elementwiseOps() []*op.Info {
 		}
 	}
 	return out
+}
+
+// splatOf gives the scalar that all elements of a literal are, or nil.
+func splatOf(t *tensor.Tensor) *tensor.Tensor {
+	if t.Numel() == 0 || t.NumBytes() > 1<<16 || t.Format.Bits()%8 != 0 {
+		return nil
+	}
+	b, err := t.Bytes()
+	if err != nil {
+		return nil
+	}
+	n := t.Format.Bits() / 8
+	for i := n; i < len(b); i++ {
+		if b[i] != b[i-n] {
+			return nil
+		}
+	}
+	x, err := tensor.FromBytes(t.Format, nil, append([]byte(nil), b[:n]...))
+	if err != nil {
+		return nil
+	}
+	return x
 }

@@ -116,6 +116,7 @@ type fuser struct {
 	epoch uint32
 	visit uint32
 	space *space
+	said  []said
 }
 
 // fuse costs O(ops · max).
@@ -198,6 +199,7 @@ func (u *fuser) run() error {
 	u.joinAgain()
 	u.pullEpilogues()
 	u.mergeGates()
+	u.say()
 	u.emit()
 	return nil
 }

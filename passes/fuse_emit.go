@@ -290,6 +290,8 @@ func kernelName(c *cluster) string {
 		name = "rope"
 	case has[op.Sigmoid] > 0 && has[op.Mul] > 0:
 		name = "silu"
+	case has[op.Reduce] > 0:
+		name = "reduce"
 	}
 	if c.kind == "contract" || c.kind == "grouped" {
 		if has[op.Sigmoid] > 0 {

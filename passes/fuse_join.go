@@ -50,7 +50,42 @@ func (u *fuser) joinMaps() {
 			}
 		}
 		if why != "" {
-			u.p.remark(rule, o, "%s", why)
+			u.later(rule, o, with[0].first(), why)
+		}
+	}
+}
+
+// said is a remark that counts only if the two ops are in different kernels in the end.
+type said struct {
+	rule *rewrite.Rule
+	o    *ir.Op
+	from *ir.Op // in the other kernel; nil when it counts in any case
+	why  string
+}
+
+// later keeps a remark about op o, which did not join the kernel of from.
+func (u *fuser) later(rule *rewrite.Rule, o, from *ir.Op, why string) {
+	u.said = append(u.said, said{rule, o, from, why})
+}
+
+// say records the remarks that still hold: one for each rule, pair of kernels and reason.
+func (u *fuser) say() {
+	type key struct {
+		rule *rewrite.Rule
+		a, b *cluster
+		why  string
+	}
+	seen := map[key]bool{}
+	for _, s := range u.said {
+		k := key{s.rule, u.clusterOf(s.o), nil, s.why}
+		if s.from != nil {
+			if k.b = u.clusterOf(s.from); k.a == k.b {
+				continue
+			}
+		}
+		if !seen[k] {
+			seen[k] = true
+			u.p.remark(s.rule, s.o, "%s", s.why)
 		}
 	}
 }

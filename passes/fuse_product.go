@@ -1,9 +1,11 @@
 package passes
 
 import (
+	"fmt"
+	"strings"
+
 	"apogee/ir"
 	"apogee/ir/op"
-	"strings"
 )
 
 // isProduct reports whether an op is a sum of products that a matrix engine does.
@@ -99,7 +101,7 @@ func (u *fuser) pull(c, m *cluster) {
 	u.trimLoose(c, m, taken)
 	if len(taken) == 0 {
 		if why != "" {
-			u.p.remark(fuseEpilogue, refused, "%s", why)
+			u.later(fuseEpilogue, refused, product, why)
 		}
 		return
 	}
@@ -149,13 +151,13 @@ func (u *fuser) pull(c, m *cluster) {
 		}
 	}
 	if len(taken) == 0 || best >= base {
-		u.p.remark(fuseEpilogue, product, "what follows would move more data in the product's kernel: %.3g s instead of %.3g s", best, base)
+		u.later(fuseEpilogue, product, nil, fmt.Sprintf("what follows would not move less data in the product's kernel: %.3g s instead of %.3g s", best, base))
 		return
 	}
 	head, tail := split()
 	if len(tail) > 0 {
 		if why := u.judge(tail); why != "" {
-			u.p.remark(fuseEpilogue, product, "what would be left of the kernel that follows cannot stand alone: %s", why)
+			u.later(fuseEpilogue, product, nil, "what would be left of the kernel that follows cannot stand alone: "+why)
 			return
 		}
 	}
@@ -175,7 +177,7 @@ func (u *fuser) pull(c, m *cluster) {
 		}
 		m.ops = append(append([]*ir.Op(nil), head[len(old.ops):]...), tail...)
 		u.sort(m.ops)
-		u.p.remark(fuseEpilogue, product, "another kernel stands between the product and what follows")
+		u.later(fuseEpilogue, product, nil, "another kernel stands between the product and what follows")
 		return
 	}
 	u.p.fire(fuseEpilogue, product)
@@ -266,6 +268,15 @@ func (u *fuser) mergeGates() {
 
 func (u *fuser) gate(c, e *cluster, at *ir.Op) bool {
 	a, b := c.product(), e.product()
+	for _, o := range e.ops {
+		for _, r := range o.Results() {
+			for _, k := range u.cons[r.ID()] {
+				if x := u.clusterOf(k); x != c && x != e {
+					return false // it has other readers: no gate
+				}
+			}
+		}
+	}
 	why := ""
 	switch {
 	case a.Arg(0) != b.Arg(0) && !(u.rootOf(a.Arg(0)) == u.rootOf(b.Arg(0)) && sameView(u.viewOf(a.Arg(0)), u.viewOf(b.Arg(0)))):
@@ -275,22 +286,11 @@ func (u *fuser) gate(c, e *cluster, at *ir.Op) bool {
 	}
 	all := append(append([]*ir.Op(nil), c.ops...), e.ops...)
 	u.sort(all)
-	if why == "" {
-		for _, o := range e.ops {
-			for _, r := range o.Results() {
-				for _, k := range u.cons[r.ID()] {
-					if x := u.clusterOf(k); why == "" && x != c && x != e {
-						why = "the other product has other readers"
-					}
-				}
-			}
-		}
-	}
 	if why == "" && u.waitsForItself([]*cluster{c, e}) {
 		why = "another kernel stands between the two"
 	}
 	if why != "" {
-		u.p.remark(fuseGate, at, "%s", why)
+		u.later(fuseGate, at, b, why)
 		return false
 	}
 	if !u.p.fire(fuseGate, at) {

@@ -164,3 +164,23 @@ func BenchmarkModel(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkUnrolled runs all passes on a module of so many ops, most of them experts written out one by one: time an op must not grow.
+func BenchmarkUnrolled(b *testing.B) {
+	ch := loadChip(b, "ascend-910b")
+	for _, n := range []int{10_000, 100_000, irtest.LargeOps} {
+		b.Run(fmt.Sprintf("ops=%d", n), func(b *testing.B) {
+			src := irtest.Large(n)
+			for b.Loop() {
+				b.StopTimer()
+				m := src.Clone()
+				b.StartTimer()
+				_, err := passes.Run(context.Background(), m, passes.Default(1), passes.Options{Chip: ch, Bind: map[string]int64{"B": 1, "T": 128}})
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/op-in-module")
+		})
+	}
+}

@@ -93,3 +93,37 @@ func BenchmarkPass(b *testing.B) {
 		}
 	}
 }
+
+// Every rule has a case in which it fires and one in which it must not.
+func TestEveryRuleHasCases(t *testing.T) {
+	fires, keeps := map[string]bool{}, map[string]bool{}
+	irtest.Cases(t, "testdata/*.txtar", func(t *testing.T, c *irtest.Case) {
+		expect, _ := c.File("expect")
+		for _, r := range strings.Fields(expect) {
+			fires[r] = true
+		}
+		not, _ := c.File("expect-not")
+		for _, r := range strings.Fields(not) {
+			keeps[r] = true
+		}
+	})
+	for _, r := range Rules() {
+		if !fires[r.Name] {
+			t.Errorf("no case expects rule %s to fire", r.Name)
+		}
+		if !keeps[r.Name] {
+			t.Errorf("no case expects rule %s not to fire", r.Name)
+		}
+		if r.Doc == "" || (r.Apply == nil) != (len(r.Roots) == 0) {
+			t.Errorf("rule %s lacks its doc, or has roots without a function", r.Name)
+		}
+		delete(fires, r.Name)
+		delete(keeps, r.Name)
+	}
+	for n := range fires {
+		t.Errorf("a case expects %s to fire, which is no rule", n)
+	}
+	for n := range keeps {
+		t.Errorf("a case expects %s not to fire, which is no rule", n)
+	}
+}
