@@ -21,6 +21,13 @@ type lazyTile struct {
 	from   [maxRank]int64 // in global memory
 	src    origin
 	size   int64 // bytes of an element
+
+	// What is the same each time round a loop: the move whose layout this is, and the last tile that was looked for here.
+	by   *instr
+	seen *operand
+	at   int64          // its first element's distance from off
+	skip int64          // and the distance of that in global memory from src.off
+	step [maxRank]int64 // and its strides there
 }
 
 // origin is where the elements really are: bytes that do not change during the launch.
@@ -104,13 +111,21 @@ func (c *core) moveLater(f *frame) bool {
 	a, d := &f.a, &f.dst
 	list := &c.lazy[d.o.local]
 	if a.o.param >= 0 {
-		if !c.args[a.o.param].stable {
+		arg := &c.args[a.o.param]
+		if !arg.stable {
 			c.claim(d)
 			return false
 		}
+		for i := range *list {
+			// Tiles of a list do not share bytes, so that the one in the same place is all there is to replace.
+			if t := &(*list)[i]; t.lo == d.lo && t.hi == d.hi && t.by == f.in && f.in.fits {
+				t.src.off = arg.off + a.off
+				return true
+			}
+		}
 		c.claim(d)
 		t := c.newLazy(list)
-		arg := &c.args[a.o.param]
+		t.by = f.in
 		t.src = origin{arg.buf, arg.buffer, arg.off + a.off, arg.fixed}
 		t.set(d, &a.o.stride)
 		return true
@@ -122,6 +137,7 @@ func (c *core) moveLater(f *frame) bool {
 		return false
 	}
 	t := c.newLazy(list)
+	t.by = nil
 	t.src = src
 	t.set(d, &from)
 	return true
@@ -139,7 +155,7 @@ func (c *core) newLazy(list *[]lazyTile) *lazyTile {
 
 // set fills in a tile's layout: axes of one element left out, axes that are one in both memories merged.
 func (t *lazyTile) set(d *view, from *[maxRank]int64) {
-	t.lo, t.hi, t.off, t.size = d.lo, d.hi, d.off, d.o.esize
+	t.lo, t.hi, t.off, t.size, t.seen = d.lo, d.hi, d.off, d.o.esize, nil
 	k := 0
 	for i := 0; i < d.o.rank; i++ {
 		n, s, g := d.n[i], d.o.stride[i], from[i]
@@ -242,7 +258,14 @@ func (c *core) whence(v *view, from *[maxRank]int64) (src origin, ok bool) {
 		if t.lo > v.lo || t.hi < v.hi || t.size != v.o.esize {
 			continue
 		}
+		if t.seen == v.o && v.o.fixed && t.at == v.off-t.off {
+			src = t.src
+			src.off += t.skip
+			*from = t.step
+			return src, true
+		}
 		if off, ok := t.locate(v, from); ok {
+			t.seen, t.at, t.skip, t.step = v.o, v.off-t.off, off-t.src.off, *from
 			src = t.src
 			src.off = off
 			return src, true
