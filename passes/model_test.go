@@ -14,6 +14,7 @@ import (
 	"apogee/ir/eval"
 	"apogee/ir/format"
 	"apogee/ir/irtest"
+	"apogee/ir/op"
 	"apogee/ir/tensor"
 	tnpy "apogee/ir/tensor/npy"
 	"apogee/passes"
@@ -181,6 +182,55 @@ func BenchmarkUnrolled(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/op-in-module")
+		})
+	}
+}
+
+// Every model that users come with compiles to the kernels one expects: one attention a layer and no softmax beside a router's, two grouped
+// products a layer of experts, and no matrix that is gathered.
+func TestConfigs(t *testing.T) {
+	names := chips.List()
+	for n, cfg := range []struct {
+		name            string
+		layers, experts int
+	}{
+		{"deepseek-v3", 61, 58}, {"deepseek-r1", 61, 58}, {"kimi-k2", 61, 60}, {"qwen3-235b-a22b", 94, 94}, {"r1-distill-llama-8b", 32, 0}, {"r1-distill-llama-70b", 80, 0},
+		{"r1-distill-qwen-1.5b", 28, 0}, {"r1-distill-qwen-7b", 28, 0}, {"r1-distill-qwen-32b", 64, 0},
+	} {
+		t.Run(cfg.name, func(t *testing.T) {
+			c := open(t, "configs", cfg.name, "config.json")
+			for e, entry := range []string{"prefill", "decode", "decode_each"} {
+				for _, target := range []string{names[(n+e)%len(names)]} { // every chip has its turn
+					m, err := c.Module(mg.Options{Entries: []string{entry}, Activation: format.BF16})
+					if err != nil {
+						t.Fatal(err)
+					}
+					bind := map[string]int64{"B": 1, "T": 128, "S": 2048}
+					if entry != "prefill" {
+						bind["B"], bind["T"] = 4, 1
+					}
+					if _, err := passes.Run(context.Background(), m, passes.Default(1), passes.Options{Chip: loadChip(t, target), Bind: bind, Verify: true}); err != nil {
+						t.Fatalf("%s for %s: %v", entry, target, err)
+					}
+					kinds, names := map[string]int{}, map[string]int{}
+					for o := m.Funcs[0].Body.First(); o != nil; o = o.Next() {
+						if !o.Is(op.Kernel) {
+							continue
+						}
+						kinds[o.Attrs.Str("kind", "")]++
+						names[o.Attrs.Str("name", "")]++
+						if o.Attrs.Str("kind", "") == "gather" && o.Arg(0).DefIs(op.Weight) && o.Arg(0).Type.Rank() > 2 {
+							t.Errorf("%s for %s gathers matrices: %v", entry, target, o.Arg(0).Type)
+						}
+					}
+					if kinds["attention"] != cfg.layers || names["softmax"] > cfg.experts {
+						t.Errorf("%s for %s has %d attention kernels and %d softmaxes for %d layers", entry, target, kinds["attention"], names["softmax"], cfg.layers)
+					}
+					if kinds["grouped"] != 2*cfg.experts {
+						t.Errorf("%s for %s has %d grouped products for %d layers of experts", entry, target, kinds["grouped"], cfg.experts)
+					}
+				}
+			}
 		})
 	}
 }

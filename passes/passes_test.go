@@ -23,10 +23,7 @@ func TestCases(t *testing.T) {
 		}
 		opt := Options{Verify: true, Bind: map[string]int64{}}
 		if name, ok := c.File("chip"); ok {
-			var err error
-			if opt.Chip, err = chip.Load(strings.TrimSpace(name)); err != nil {
-				t.Fatal(err)
-			}
+			opt.Chip = loadNamed(t, strings.TrimSpace(name))
 		}
 		p, _ := c.File("precision")
 		opt.Precision = strings.TrimSpace(p)
@@ -126,4 +123,13 @@ func TestEveryRuleHasCases(t *testing.T) {
 	for n := range keeps {
 		t.Errorf("a case expects %s not to fire, which is no rule", n)
 	}
+}
+
+func loadNamed(t testing.TB, name string) *chip.Chip {
+	t.Helper()
+	c, err := chip.Load(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
