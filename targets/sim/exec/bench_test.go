@@ -67,6 +67,9 @@ func BenchmarkGEMM(b *testing.B) {
 					benchGEMM(b, gemms[chip].sized(n, n, n), Options{Workers: workers})
 				})
 			}
+			b.Run(fmt.Sprintf("%s/N=%d/workers=1/guard", chip, n), func(b *testing.B) {
+				benchGEMM(b, gemms[chip].sized(n, n, n), Options{Workers: 1, Guard: true})
+			})
 		}
 	}
 }

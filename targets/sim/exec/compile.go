@@ -1,7 +1,6 @@
 package exec
 
 import (
-	"errors"
 	"fmt"
 	"math"
 
@@ -21,7 +20,7 @@ var (
 )
 
 // problem is a sentence about an instruction, to be completed with the place.
-func problem(format string, args ...any) error { return errors.New(fmt.Sprintf(format, args...)) }
+func problem(format string, args ...any) error { return fmt.Errorf(format, args...) }
 
 // instr is an instruction, resolved.
 type instr struct {

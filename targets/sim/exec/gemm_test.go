@@ -22,8 +22,7 @@ type gemmShape struct {
 	viaA     []string // memories of A and of W on the way, the operand's last
 	viaB     []string
 	accMem   string
-	out      []string // memories after the accumulator, global excluded
-	weightKN bool     // W is [K,N]
+	weightKN bool // W is [K,N]
 }
 
 var gemms = map[string]gemmShape{

@@ -27,7 +27,8 @@ func (c *core) productInt8(v *view, a, b operandRef, m, n, k int64, acc bool) bo
 	if d == nil {
 		return false
 	}
-	x, lda := i8s(a.buf, a.off, 1), a.s0
+	var x []int8
+	lda := a.s0
 	switch {
 	case a.s1 == 1 && (a.s0 >= k || m == 1) || k == 1 && a.s0 >= 1:
 		if m == 1 {

@@ -76,15 +76,6 @@ func (l *loop) build(from int, v ...*view) {
 	}
 }
 
-// total is the number of elements.
-func (l *loop) total() int64 {
-	n := l.rows * l.cols
-	for k := 0; k < l.outer; k++ {
-		n *= l.n[k]
-	}
-	return n
-}
-
 // steps walks the outer axes: axis 0 of what build left is the innermost of them.
 type steps struct {
 	at  [4]int64

@@ -30,8 +30,8 @@ type Weights = load.Weights
 type Options struct {
 	// Workers is how many cores of the chip are played at once; 0 takes GOMAXPROCS. Results do not depend on it.
 	Workers int
-	// MemoryLimit bounds the bytes that a machine takes for buffers and core memories beside mapped weights; 0 is 256 GiB. Memory that
-	// a run does not touch costs nothing on most systems.
+	// MemoryLimit bounds the bytes that a machine takes for buffers and core memories beside the weights; 0 is what this computer
+	// has. Memory that a run does not touch costs nothing on most systems.
 	MemoryLimit int64
 	// PackLimit bounds the bytes of weights that are kept packed for matrix products beside the weights themselves; 0 is 4 GiB,
 	// negative is none. Weights beyond it are packed anew each time.
@@ -45,6 +45,9 @@ type Options struct {
 	// VerifyHash compares weights with the hashes in the plan when they are loaded.
 	VerifyHash bool
 }
+
+// guessedMemory stands for a computer's memory when it does not say.
+const guessedMemory = 16 << 30
 
 // Device is a simulated card: a chip, the weights and the states in its memory. Machines on one device share both by buffer name.
 // Runs on one device take turns.
@@ -81,7 +84,7 @@ func NewDevice(c *chip.Chip, w Weights, opt Options) *Device {
 		opt.Workers = runtime.GOMAXPROCS(0)
 	}
 	if opt.MemoryLimit <= 0 {
-		opt.MemoryLimit = 256 << 30
+		opt.MemoryLimit = hostMemory()
 	}
 	if opt.MaxInstructions <= 0 {
 		opt.MaxInstructions = math.MaxInt64

@@ -1,7 +1,6 @@
 package exec
 
 import (
-	"math"
 	"unsafe"
 
 	"apogee/ir/format"
@@ -94,14 +93,6 @@ func (o *operand) tail(n *[maxRank]int64) int64 {
 		return 1
 	}
 	return (n[o.rank-1]*o.bits + 7) / 8
-}
-
-// rowBits is the distance of elements along the last axis, in bits.
-func (o *operand) rowBits() int64 {
-	if o.esize == 0 {
-		return o.bits
-	}
-	return o.stride[o.rank-1] * 8
 }
 
 // numel is the number of elements.
@@ -201,12 +192,4 @@ func alloc(n int64) []byte {
 	b := make([]byte, n+64)
 	at := -int64(uintptr(unsafe.Pointer(&b[0]))) & 63
 	return b[at : at+n : at+n]
-}
-
-// mulFits multiplies two numbers that are not negative; ok is false when the product does not fit.
-func mulFits(a, b int64) (int64, bool) {
-	if b != 0 && a > math.MaxInt64/b {
-		return 0, false
-	}
-	return a * b, true
 }
