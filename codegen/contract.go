@@ -2,223 +2,113 @@ package codegen
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 
 	"apogee/codegen/tile"
 	"apogee/ir"
 	"apogee/ir/format"
-	"apogee/ir/op"
-	"apogee/ir/view"
-	"apogee/targets/chip"
 	"apogee/targets/plan"
 )
 
-func init() {
-	templates["contract"] = contractKernel
-	templates["grouped"] = contractKernel
-}
-
-// axisKind says where an axis of a product's result comes from.
-type axisKind uint8
-
-const (
-	axisBatch axisKind = iota // both operands
-	axisM                     // the left one
-	axisN                     // the right one
-)
-
-// product is one sum of products in a kernel, its axes sorted out.
-type product struct {
-	op     *ir.Op
-	a, b   *ir.Value
-	sa, sb *ir.Value // scales of a and b, or nil
-	block  []int64   // h and g of the scales
-	res    *ir.Value
-	kind   []axisKind // of each axis of the result
-	inA    []int      // where the axis stands in a, or -1
-	inB    []int
-	kA, kB []int // the summed axes in a and b
-	kSize  []int64
-	offset *ir.Value // of grouped products: where the groups begin; axis 0 of b is the group
-
-	engine *chip.Engine
-	rate   *chip.MatrixRate
-	// what the kernel builds
-	acc tile.View
-	sum tile.View // running f32 sum beside the accumulator, when there are scales or promotion
-}
-
-func isProduct(o *ir.Op) bool {
-	return o.Is(op.Einsum) || o.Is(op.ScaledMatmul) || o.Is(op.GroupedMatmul)
-}
-
-// newProduct sorts out the axes of a product; it fails for sums over an axis of one operand alone, which fuse never puts here.
-func newProduct(t *tile.Target, o *ir.Op) (*product, error) {
-	p := &product{op: o, a: o.Arg(0), b: o.Arg(1), res: o.Result(0)}
-	rank := len(p.res.Type.Shape)
-	p.kind, p.inA, p.inB = make([]axisKind, rank), make([]int, rank), make([]int, rank)
-	switch o.Info {
-	case op.Einsum:
-		e, err := op.ParseEinsum(o.Attrs.Str("spec", ""))
-		if err != nil {
-			return nil, err
-		}
-		for i := 0; i < rank; i++ {
-			p.inA[i], p.inB[i] = strings.IndexByte(e.A, e.Out[i]), strings.IndexByte(e.B, e.Out[i])
-			switch {
-			case p.inB[i] < 0:
-				p.kind[i] = axisM
-			case p.inA[i] < 0:
-				p.kind[i] = axisN
-			}
-		}
-		for i := 0; i < len(e.A); i++ {
-			if strings.IndexByte(e.Out, e.A[i]) >= 0 {
-				continue
-			}
-			j := strings.IndexByte(e.B, e.A[i])
-			if j < 0 {
-				return nil, fmt.Errorf("einsum %s sums %c of one operand alone", e, e.A[i])
-			}
-			p.kA, p.kB, p.kSize = append(p.kA, i), append(p.kB, j), append(p.kSize, shapeOf(p.a)[i])
-		}
-		for i := 0; i < len(e.B); i++ {
-			if strings.IndexByte(e.Out, e.B[i]) < 0 && strings.IndexByte(e.A, e.B[i]) < 0 {
-				return nil, fmt.Errorf("einsum %s sums %c of one operand alone", e, e.B[i])
-			}
-		}
-	case op.ScaledMatmul, op.GroupedMatmul:
-		lead := 0
-		if o.Is(op.GroupedMatmul) {
-			lead, p.offset = 1, o.Arg(2)
-			if o.NumArgs() > 3 {
-				p.sa, p.sb = o.Arg(3), o.Arg(4)
-			}
-		} else {
-			p.sa, p.sb = o.Arg(2), o.Arg(3)
-		}
-		p.block = o.Attrs.Ints("block")
-		for i := 0; i < rank; i++ {
-			p.kind[i], p.inA[i], p.inB[i] = axisM, i, -1
-		}
-		p.kind[rank-1], p.inA[rank-1], p.inB[rank-1] = axisN, -1, lead
-		k := len(p.a.Type.Shape) - 1
-		p.kA, p.kB, p.kSize = []int{k}, []int{lead + 1}, []int64{shapeOf(p.a)[k]}
-	}
-	var ok bool
-	p.engine, p.rate, ok = t.Chip.Matrix(p.a.Type.Format, p.b.Type.Format)
-	if !ok {
-		return nil, fmt.Errorf("%s multiplies no %s by %s", t.Chip.Name, p.a.Type.Format, p.b.Type.Format)
-	}
-	return p, nil
-}
-
-// sizes of one kernel's tiles.
-type tiling struct {
-	ext    []int64 // of each axis of the result
-	k      []int64 // of each summed axis of the first product
-	slots  int     // of the operands' buffers
-	twoAcc bool
-}
-
-// bands splits a number of elements over axes from the last one on: as much as fits of each, one of the axes before a cut one.
-func bands(size []int64, want int64) []int64 {
-	out := make([]int64, len(size))
-	for i := len(size) - 1; i >= 0; i-- {
-		d := max(size[i], 1)
-		out[i] = min(d, max(want, 1))
-		if out[i] < d {
-			want = 1
-		} else {
-			want /= d
-		}
-	}
-	return out
-}
-
-func pick(size []int64, axes []int) []int64 {
-	out := make([]int64, len(axes))
-	for i, a := range axes {
-		out[i] = size[a]
-	}
-	return out
-}
-
-func prod(s []int64) int64 {
-	n := int64(1)
-	for _, x := range s {
-		n *= max(x, 1)
-	}
-	return n
-}
-
-// contractKernel computes one or more products of one iteration, tile by tile, then whatever follows elementwise.
-func contractKernel(j *job, level int) (*compiled, error) {
-	var ps []*product
+// contractKernel compiles kernels of one or more sums of products (einsum, scaled_matmul, grouped_matmul) of one iteration, and what
+// follows them element by element. It accepts:
+//
+//   - operands that are views of buffers, or are computed from buffers without any op along their axes (casts, dequantize, scaling);
+//   - any einsum of two operands, sums over an axis of only one of them included;
+//   - after the products, ops that treat every axis of the result as a row (elementwise, broadcasts), results that are views, parts of a
+//     concat, or updates of a buffer;
+//   - products that share their left operand, whose tile is then loaded once, such as gate and up of a gated MLP;
+//   - beside that, results that are only moved or computed from buffers, as in a map kernel.
+//
+// It never splits a product's row over cores where results follow that need all of it, and never keeps more than a tile on chip. K is cut
+// into several blocks only where too few blocks would be left to use the cores.
+func contractKernel(j *job) error {
+	c := &contraction{j: j}
 	fixed := map[*ir.Value]bool{}
 	for o := j.region.First(); o != nil; o = o.Next() {
 		if isProduct(o) {
 			p, err := newProduct(j.t, o)
 			if err != nil {
-				return nil, err
+				return err
 			}
-			ps = append(ps, p)
+			c.ps = append(c.ps, p)
 			fixed[p.res] = true
 		}
 	}
-	if len(ps) == 0 {
-		return nil, fmt.Errorf("kernel %s multiplies nothing", j.op.Attrs.Str("name", ""))
+	if len(c.ps) == 0 {
+		return fmt.Errorf("kernel %s multiplies nothing", j.name())
 	}
-	out := shapeOf(ps[0].res)
-	for _, p := range ps {
-		if !equalInts(shapeOf(p.res), out) || !equalInts(p.kSize, ps[0].kSize) || (p.offset == nil) != (ps[0].offset == nil) {
-			return nil, fmt.Errorf("the products of kernel %s differ in shape", j.op.Attrs.Str("name", ""))
+	c.out = shapeOf(c.ps[0].res)
+	for _, p := range c.ps {
+		if err := c.ps[0].sameIteration(p); err != nil {
+			return fmt.Errorf("kernel %s: %w", j.name(), err)
 		}
-		for i := range out {
-			if p.kind[i] != ps[0].kind[i] {
-				return nil, fmt.Errorf("the products of kernel %s differ in their axes", j.op.Attrs.Str("name", ""))
+	}
+	var before, beside []sink
+	for i := range j.results {
+		first, list := j.sinks(i)
+		before = append(before, first...)
+		for _, s := range list {
+			if s.v != nil && j.needs(s.v, fixed) {
+				c.sinks = append(c.sinks, s)
+			} else {
+				beside = append(beside, s)
 			}
 		}
 	}
-	s := trySpace(j.results, fixed, len(out))
-	if s == nil || !equalInts(s.outer, out) {
-		return nil, fmt.Errorf("what follows the product of kernel %s is not elementwise", j.op.Attrs.Str("name", ""))
+	if len(before) > 0 {
+		if err := j.mapSinks(before, 0); err != nil {
+			return err
+		}
 	}
-	for _, p := range ps {
-		s.lead[p.res] = 0
+	if len(c.sinks) > 0 {
+		c.space = trySpace(sinkValues(c.sinks), fixed, len(c.out))
+		if c.space == nil || !equalInts(c.space.outer, c.out) {
+			return fmt.Errorf("kernel %s: what follows the product is not elementwise", j.name())
+		}
+		for _, p := range c.ps {
+			c.space.lead[p.res] = 0
+		}
+		if err := j.fit(c.compile); err != nil {
+			return err
+		}
 	}
-	k, params, outs := j.begin()
-	if empty(j) {
-		return j.end(k, 1)
+	if len(beside) > 0 {
+		return j.mapSinks(beside, 0)
 	}
-	c := &contraction{j: j, k: k, ps: ps, space: s, params: params, out: out}
-	if err := c.tile(level); err != nil {
-		return nil, err
+	return nil
+}
+
+// needs reports whether a value is computed from one of the given ones.
+func (j *job) needs(v *ir.Value, from map[*ir.Value]bool) bool {
+	if from[v] {
+		return true
 	}
-	grid := c.build(outs)
-	return j.end(k, grid)
+	if v.Def() != nil {
+		for _, a := range v.Def().Args() {
+			if j.needs(a, from) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // contraction is one contract kernel being built.
 type contraction struct {
-	j      *job
-	k      *tile.K
-	ps     []*product
-	space  *space
-	params map[*ir.Value]int
-	out    []int64
+	j     *job
+	b     *build
+	ps    []*product
+	space *space
+	sinks []sink
+	out   []int64 // the result's shape
 	tiling
-	part []extent
-}
-
-func (c *contraction) axes(kind axisKind) []int {
-	var out []int
-	for i, x := range c.ps[0].kind {
-		if x == kind {
-			out = append(out, i)
-		}
-	}
-	return out
+	ext   []int64 // tile of the result
+	kext  []int64 // step of each summed axis
+	part  []extent
+	lefts map[*ir.Value]tile.View // resident tiles of left operands
+	split plan.Val                // which part of K the block sums
+	temps []int                   // where split sums go
 }
 
 // groups is the number of groups of a grouped product, else 1.
@@ -229,129 +119,14 @@ func (c *contraction) groups() int64 {
 	return shapeOf(c.ps[0].b)[0]
 }
 
-// tile chooses the tile sizes: large enough to use the engine well, small enough for the memories, and as many blocks as there are cores if
-// the work allows it. Each level asks for a third less memory.
-func (c *contraction) tile(level int) error {
-	p := c.ps[0]
-	t := c.j.t
-	mAxes, nAxes := c.axes(axisM), c.axes(axisN)
-	m, n, kk := prod(pick(c.out, mAxes)), prod(pick(c.out, nAxes)), prod(p.kSize)
-	batch := prod(pick(c.out, c.axes(axisBatch))) * c.groups()
-	mAvg := ceilDiv(m, c.groups())
-	ea, eb := int64(p.a.Type.Format.Bits()), int64(p.b.Type.Format.Bits())
-	mt := min(m, up(min(mAvg, 128), int64(p.rate.M)))
-	mt = min(mt, m)
-	nt := min(n, int64(256))
-	kt := min(kk, 128*8*8/max(ea, eb))
-	if mt <= 16 {
-		kt = min(kk, 256*8*8/max(ea, eb))
-	}
-	if g := c.scaleBlock(); g > 0 {
-		kt = min(kt, g)
-	}
-	if h := c.rowsPerScale(); h > 1 {
-		nt = min(nt, h)
-	}
-	c.slots, c.twoAcc = 2, true
-	factor := 1.0
-	for i := 0; i < level; i++ {
-		factor *= 1.5
-	}
-	if level > 1 {
-		c.twoAcc = false
-	}
-	if level > 3 {
-		c.slots = 1
-	}
-	fits := func() bool {
-		used := make([]float64, len(t.Memories))
-		add := func(mem string, bytes int64) { used[t.Mem(mem)] += float64(bytes) }
-		stage := func(mem string, bytes int64) {
-			from := 0
-			for _, w := range t.Route(from, t.Mem(mem)) {
-				if w != 0 {
-					used[w] += float64(bytes)
-				}
-			}
-		}
-		acc := int64(1)
-		if c.twoAcc {
-			acc = 2
-		}
-		// Products of one left operand share its tile.
-		lefts := map[*ir.Value]bool{}
-		for _, q := range c.ps {
-			if !lefts[q.a] {
-				lefts[q.a] = true
-				stage(q.engine.A, mt*kt*ea/8*int64(c.slots))
-			}
-			stage(q.engine.B, nt*kt*eb/8*int64(c.slots))
-			add(q.engine.Acc, mt*nt*4*acc)
-		}
-		vm, _, err := t.VectorMem(format.F32)
-		if err == nil {
-			used[vm] += float64(mt * nt * 4 * c.epilogueTiles())
-		}
-		for i := 1; i < len(used); i++ {
-			if used[i]*factor > float64(t.Memories[i].Size)*0.95 {
-				return false
-			}
-		}
-		return true
-	}
-	gm, gn, gk := int64(max(p.rate.M, 1)), int64(max(p.rate.N, 8)), int64(max(p.rate.K, 8))
-	half := func(x *int64, to int64) bool {
-		if *x <= to {
-			return false
-		}
-		*x = max(up(ceilDiv(*x, 2), to), 1)
-		return true
-	}
-	for !fits() {
-		// Shrink what costs least: a long K first, then the wider side.
-		switch {
-		case kt > 64 && half(&kt, gk):
-		case nt >= mt && half(&nt, gn):
-		case half(&mt, gm):
-		case half(&nt, gn):
-		case half(&kt, gk):
-		default:
-			return errTight
+// scaled reports whether there is a running f32 sum beside the accumulator.
+func (c *contraction) scaled() bool {
+	for _, p := range c.ps {
+		if p.sa != nil || p.rate.Promote > 0 && int64(p.rate.Promote) < prod(p.kSize) {
+			return true
 		}
 	}
-	for batch*ceilDiv(m, mt*c.groups())*ceilDiv(n, nt) < t.Cores() {
-		if nt > mt && nt > 32 && half(&nt, gn) || mt > 32 && half(&mt, gm) || nt > 32 && half(&nt, gn) {
-			continue
-		}
-		break
-	}
-	if h := c.rowsPerScale(); h > 1 { // tiles of N must not straddle a block of scales
-		for h%nt != 0 {
-			nt--
-		}
-	}
-	c.ext = make([]int64, len(c.out))
-	for i := range c.ext {
-		c.ext[i] = 1
-	}
-	set := func(axes []int, want int64) {
-		for i, e := range bands(pick(c.out, axes), want) {
-			c.ext[axes[i]] = e
-		}
-	}
-	set(mAxes, mt)
-	set(nAxes, nt)
-	c.tiling.k = bands(p.kSize, kt)
-	return nil
-}
-
-// scaleBlock is how many elements of K share a scale, or how many may add up before promotion; 0 for all.
-func (c *contraction) scaleBlock() int64 {
-	p := c.ps[0]
-	if p.sa != nil {
-		return p.block[1]
-	}
-	return 0
+	return false
 }
 
 func (c *contraction) rowsPerScale() int64 {
@@ -361,326 +136,173 @@ func (c *contraction) rowsPerScale() int64 {
 	return 0
 }
 
-// epilogueTiles estimates how many tiles the vector engine holds at once after the product.
-func (c *contraction) epilogueTiles() int64 {
-	n := int64(len(c.ps))
-	for o := c.j.region.First(); o != nil; o = o.Next() {
-		if o.Info.Class == op.Elementwise {
-			n++
-		}
-	}
-	if c.ps[0].sa != nil {
-		n += 2
-	}
-	if n == int64(len(c.ps)) && c.direct() {
-		return 0
-	}
-	return min(n+1, 6)
-}
+// noTerms reports whether the sums have no terms at all: the products are 0.
+func (c *contraction) noTerms() bool { return numel(c.ps[0].kSize) == 0 }
 
 // direct reports whether the accumulator goes out as it is, converted by the path.
 func (c *contraction) direct() bool {
-	if len(c.ps) != 1 || len(c.j.results) != 1 || c.j.results[0] != c.ps[0].res || c.ps[0].sa != nil || c.ps[0].rate.Promote > 0 {
+	p := c.ps[0]
+	if len(c.ps) != 1 || len(c.sinks) != 1 || c.sinks[0].v != p.res || c.scaled() || c.noTerms() {
 		return false
 	}
-	p := c.ps[0]
 	acc := c.j.t.Mem(p.engine.Acc)
 	return c.j.t.Direct(acc, 0) && (p.res.Type.Format == p.rate.Acc || c.j.t.PathCasts(acc, 0, p.rate.Acc, p.res.Type.Format))
 }
 
-// build emits the kernel and returns its grid.
-func (c *contraction) build(outs []int) int64 {
-	k := c.k
-	c.part = make([]extent, len(c.out))
-	grid := int64(1)
-	rest := k.Block()
-	mAxes := c.axes(axisM)
-	grouped := c.ps[0].offset != nil
-	take := func(n int64) plan.Val { // the next digit of the block's number
-		grid *= n
-		if n == 1 {
-			return plan.C(0)
-		}
-		i := k.Mod(rest, n)
-		rest = k.Div(rest, n)
-		return i
+// canSplit reports whether K may be cut into parts that different blocks sum.
+func (c *contraction) canSplit() bool {
+	p := c.ps[0]
+	if p.offset != nil || len(p.kSize) != 1 || c.scaled() || c.noTerms() {
+		return false
 	}
-	// The rows of A vary fastest, so that neighbouring cores share a tile of B.
-	order := append([]int(nil), mAxes...)
-	order = append(order, c.axes(axisN)...)
-	order = append(order, c.axes(axisBatch)...)
-	for x := len(order) - 1; x >= 0; x-- {
-		i := order[len(order)-1-x]
-		if grouped && c.ps[0].kind[i] == axisM {
-			continue
+	for _, q := range c.ps {
+		if !isLeaf(q.a) || !isLeaf(q.b) || !c.j.t.Direct(c.j.t.Mem(q.engine.Acc), 0) {
+			return false
 		}
-		tiles := ceilDiv(max(c.out[i], 1), c.ext[i])
-		start := take(tiles).Scale(c.ext[i])
-		n := plan.C(c.ext[i])
-		if c.out[i]%c.ext[i] != 0 {
-			n = k.Rest(c.ext[i], plan.C(c.out[i]), start)
+	}
+	for _, s := range c.sinks {
+		if s.perRow() {
+			return false
 		}
-		c.part[i] = extent{start, n, c.ext[i]}
 	}
-	if !grouped {
-		c.block(plan.Val{}, outs)
-		return grid
-	}
-	g := take(c.groups())
-	from := c.offsetAt(g)
-	to := c.offsetAt(g.AddC(1))
-	row := mAxes[0]
-	k.Tiles(to.Add(from.Scale(-1)), c.ext[row], func(start, n plan.Val) {
-		c.part[row] = extent{from.Add(start), n, c.ext[row]}
-		c.block(g, outs)
-	})
-	return grid
+	return true
 }
 
-// offsetAt loads where a group begins.
-func (c *contraction) offsetAt(g plan.Val) plan.Val {
-	v := c.ps[0].offset
-	w, ok := view.Of(v)
-	if !ok || w.Source.Def() != nil {
-		c.k.Fail("the offsets of the groups must come from a buffer")
-		return plan.C(0)
+// compile adds the launches of the products.
+func (c *contraction) compile(tight float64) error {
+	t, ok := newTiler(c).find(tight)
+	if !ok {
+		return errTight
 	}
-	src := c.k.Global(c.params[w.Source], format.I32, g.Scale(4*w.Stride[0]).AddC(4*w.Offset), tile.Consts(1), []int64{4})
-	return c.k.LoadScalar(src, plan.Assume{Index: g, Mul: c.out[0], Div: c.groups(), Why: "rows are spread evenly over the groups"})
-}
-
-// axisPart is the part of one axis of an operand that a tile takes.
-type axisPart struct {
-	axis int
-	extent
-}
-
-// block emits the work on one tile of the result.
-func (c *contraction) block(group plan.Val, outs []int) {
-	k := c.k
-	for _, p := range c.ps {
-		slots := 1
-		if c.twoAcc {
-			slots = 2
+	c.tiling = t
+	if err := c.j.settled(t.mt, t.nt, t.kp, t.kt, t.slots, t.accs, t.resident, t.slice, t.splits, tight); err != nil {
+		return err
+	}
+	p := c.ps[0]
+	c.ext = make([]int64, len(c.out))
+	for _, i := range p.axes(axisBatch) {
+		c.ext[i] = 1
+	}
+	for kind, want := range map[axisKind]int64{axisM: t.mt, axisN: t.nt} {
+		axes := p.axes(kind)
+		for i, e := range bands(pick(c.out, axes), want) {
+			c.ext[axes[i]] = e
 		}
-		dims := []int64{c.extOf(axisM), c.extOf(axisN)}
-		b := k.Alloc("acc", k.T.Mem(p.engine.Acc), tile.TileBytes(p.rate.Acc, dims), slots)
-		p.acc = k.Dense(b, p.rate.Acc, dims, []plan.Val{c.count(axisM), c.count(axisN)})
 	}
-	e, err := newEval(k, c.space, c.part, c.params, c.slots)
-	if err != nil {
-		k.Fail("%v", err)
-		return
+	for i := range c.sinks {
+		if c.sinks[i].perRow() { // a tile has one start
+			if len(c.ext) > 0 {
+				c.ext[0] = 1
+			}
+		}
 	}
-	if c.ps[0].sa != nil || c.ps[0].rate.Promote > 0 {
-		c.scaled(e, group)
+	c.kext = bands(p.kSize, t.kp)
+	c.b, c.lefts, c.temps = c.j.begin(), nil, nil
+	if c.splits > 1 {
+		for _, q := range c.ps {
+			c.temps = append(c.temps, c.j.newTemp(q.rate.Acc, append([]int64{c.splits}, c.out...)...))
+		}
+	}
+	grid := int64(0)
+	if p.offset != nil {
+		grid = c.grouped()
 	} else {
-		c.kLoop(c.wholeK(), func(parts []extent, first plan.Val) { c.step(parts, group, first, e) })
+		grid = c.blocks()
 	}
-	if c.direct() {
-		l := &local{v: c.unfold(c.ps[0].acc, c.ps[0].rate.Acc)}
-		c.storeDirect(e, l, outs[0])
-		return
+	if err := c.b.end(grid, c.j.flops()); err != nil {
+		return err
 	}
-	for _, p := range c.ps {
-		if p.sum.Valid() {
-			c.bindSum(e, p)
-			continue
+	if c.splits > 1 {
+		return c.addParts()
+	}
+	return nil
+}
+
+// tiles is how many tiles the result has along an axis.
+func (c *contraction) tiles(i int) int64 { return ceilDiv(max(c.out[i], 1), c.ext[i]) }
+
+// take splits a number into the tile of each axis. The rows of A vary fastest, so that neighbouring cores share a tile of B.
+func (c *contraction) take(d *digits, kinds ...axisKind) {
+	for _, kind := range kinds {
+		axes := c.ps[0].axes(kind)
+		for x := len(axes) - 1; x >= 0; x-- {
+			i := axes[x]
+			start := d.next(c.tiles(i)).Scale(c.ext[i])
+			c.part[i] = extent{start, c.b.Rest(c.ext[i], plan.C(c.out[i]), start), c.ext[i]}
 		}
-		c.bindAcc(e, p)
-	}
-	e.count(c.j.results...)
-	for _, r := range c.j.results {
-		e.final[r] = true
-	}
-	for i, r := range c.j.results {
-		e.store(r, e.value(r), outs[i])
-		e.drop(r)
 	}
 }
 
-func (c *contraction) extOf(kind axisKind) int64 { return prod(pick(c.ext, c.axes(kind))) }
-
-// count is how many rows or columns the tile really has: only its first cut axis can be ragged.
-func (c *contraction) count(kind axisKind) plan.Val {
-	n := plan.C(1)
-	for _, i := range c.axes(kind) {
-		x := c.part[i].n
-		if x.IsConst() {
-			n = n.Scale(x.C)
-		} else {
-			n = x.Scale(n.C)
+// count is how many tiles of some kinds of axes there are.
+func (c *contraction) count(kinds ...axisKind) int64 {
+	n := int64(1)
+	for _, kind := range kinds {
+		for _, i := range c.ps[0].axes(kind) {
+			n *= c.tiles(i)
 		}
 	}
 	return n
 }
 
-// unfold gives an accumulator tile [M,N] one axis for each axis of the result again.
-func (c *contraction) unfold(v tile.View, f format.Format) tile.View {
-	out := v
-	out.Size, out.Stride = make([]plan.Val, len(c.out)), make([]int64, len(c.out))
-	for _, kind := range []axisKind{axisM, axisN} {
-		s := v.Stride[0]
-		if kind == axisN {
-			s = v.Stride[1]
-		}
-		axes := c.axes(kind)
-		for x := len(axes) - 1; x >= 0; x-- {
-			i := axes[x]
-			out.Size[i], out.Stride[i] = c.part[i].n, s
-			s *= c.ext[i]
-		}
-	}
-	for _, i := range c.axes(axisBatch) {
-		out.Size[i], out.Stride[i] = plan.C(1), 0
-	}
-	return out
+// blocks emits a kernel whose blocks each compute one tile, and returns their number.
+func (c *contraction) blocks() int64 {
+	c.part = make([]extent, len(c.out))
+	total := c.count(axisM, axisN, axisBatch) * c.splits
+	d := newDigits(c.b.K, c.b.Block(), total)
+	c.take(d, axisM, axisN, axisBatch)
+	c.split = d.next(c.splits)
+	c.tile(plan.Val{})
+	return total
 }
 
-func (c *contraction) wholeK() []extent {
-	out := make([]extent, len(c.ps[0].kSize))
-	for i, n := range c.ps[0].kSize {
-		out[i] = extent{plan.C(0), plan.C(n), n}
-	}
-	return out
-}
-
-// kLoop loops over tiles of the summed axes within the given ranges. first is 0 in the first round and positive afterwards.
-func (c *contraction) kLoop(within []extent, f func(parts []extent, first plan.Val)) {
-	parts := make([]extent, len(within))
-	var rec func(i int, first plan.Val)
-	rec = func(i int, first plan.Val) {
-		if i == len(within) {
-			f(append([]extent(nil), parts...), first)
-			return
+// tile emits the work on one tile of the result.
+func (c *contraction) tile(group plan.Val) {
+	b := c.b
+	b.What = c.ps[0].op.Info.Name
+	if !c.noTerms() {
+		for _, p := range c.ps {
+			dims := []int64{c.extOf(axisM), c.extOf(axisN)}
+			p.acc = b.New("acc", b.T.Mem(p.engine.Acc), p.rate.Acc, dims, []plan.Val{c.size(axisM), c.size(axisN)}, c.accs)
 		}
-		size := min(c.tiling.k[i], within[i].max)
-		c.k.Tiles(within[i].n, size, func(start, n plan.Val) {
-			parts[i] = extent{within[i].start.Add(start), n, size}
-			rec(i+1, first.Add(start))
-		})
-	}
-	rec(0, plan.C(0))
-}
-
-// step loads the operands' tiles of one part of K and multiplies them.
-func (c *contraction) step(parts []extent, group, first plan.Val, e *eval) {
-	lefts := map[*ir.Value]tile.View{}
-	for _, p := range c.ps {
-		a, ok := lefts[p.a]
-		if !ok {
-			a = c.operand(p.a, c.side(p, axisM), c.batch(p, p.inA, p.kA, parts), c.sumParts(p.kA, parts), p.engine.A)
-			lefts[p.a] = a
-		}
-		g := c.batch(p, p.inB, p.kB, parts)
-		if p.offset != nil {
-			g = append(g, axisPart{0, extent{group, plan.C(1), 1}})
-		}
-		b := c.operand(p.b, c.side(p, axisN), g, c.sumParts(p.kB, parts), p.engine.B)
-		b.Size[0], b.Size[1] = b.Size[1], b.Size[0] // [N,K] → [K,N]
-		b.Stride[0], b.Stride[1] = b.Stride[1], b.Stride[0]
-		c.k.Mma(p.engine.Name, p.acc, a, b, first)
-	}
-}
-
-func (c *contraction) side(p *product, kind axisKind) []axisPart {
-	at := p.inA
-	if kind == axisN {
-		at = p.inB
-	}
-	var out []axisPart
-	for i, k := range p.kind {
-		if k == kind {
-			out = append(out, axisPart{at[i], c.part[i]})
-		}
-	}
-	return out
-}
-
-func (c *contraction) batch(p *product, at, _ []int, _ []extent) []axisPart {
-	var out []axisPart
-	for i, k := range p.kind {
-		if k == axisBatch {
-			out = append(out, axisPart{at[i], c.part[i]})
-		}
-	}
-	return out
-}
-
-func (c *contraction) sumParts(axes []int, parts []extent) []axisPart {
-	var out []axisPart
-	for i, a := range axes {
-		out = append(out, axisPart{a, parts[i]})
-	}
-	return out
-}
-
-// operand brings a tile of an operand to a matrix memory as [rows, columns], rows and cols being the axes that make them up. The layout in
-// memory follows the source's: its contiguous axis stays the contiguous one.
-func (c *contraction) operand(v *ir.Value, rows, batch, cols []axisPart, mem string) tile.View {
-	k := c.k
-	n := len(v.Type.Shape)
-	ext := make([]extent, n)
-	for _, ps := range [][]axisPart{rows, batch, cols} {
-		for _, p := range ps {
-			ext[p.axis] = p.extent
-		}
-	}
-	bytes := int64(v.Type.Format.Bits()) / 8
-	var src tile.View
-	if isLeaf(v) {
-		w, _ := view.Of(v)
-		src = tile.View{Param: c.params[w.Source], Format: v.Type.Format, Base: plan.C(w.Offset * bytes), Size: make([]plan.Val, n), Stride: make([]int64, n)}
-		for i := range ext {
-			src.Size[i], src.Stride[i] = ext[i].n, w.Stride[i]*bytes
-			src.Base = src.Base.Add(ext[i].start.Scale(w.Stride[i] * bytes))
-		}
-	} else {
-		src = c.computed(v, ext)
-	}
-	swap := false // whether rows are the contiguous side
-	if len(rows) > 0 && len(cols) > 0 {
-		swap = src.Stride[rows[len(rows)-1].axis] == bytes && src.Stride[cols[len(cols)-1].axis] != bytes && rows[len(rows)-1].max > 1
-	}
-	first, second := rows, cols
-	if swap {
-		first, second = cols, rows
-	}
-	var dims []int64
-	var size []plan.Val
-	lay := src
-	lay.Size, lay.Stride = nil, nil
-	for _, ps := range [][]axisPart{batch, first, second} {
-		for _, p := range ps {
-			if p.max == 1 && p.n.IsConst() {
-				continue
+		c.lefts = map[*ir.Value]tile.View{}
+		if c.resident {
+			for _, p := range c.ps {
+				if _, ok := c.lefts[p.a]; !ok {
+					c.lefts[p.a] = c.left(p, c.depth(), c.once)
+				}
 			}
-			dims, size = append(dims, p.max), append(size, p.n)
-			lay.Size, lay.Stride = append(lay.Size, p.n), append(lay.Stride, src.Stride[p.axis])
+		}
+		if c.scaled() {
+			c.promoted(group)
+		} else {
+			c.kLoop(c.depth(), func(parts []extent, first plan.Val) { c.step(parts, group, first) })
 		}
 	}
-	if len(dims) == 0 {
-		dims, size = []int64{1}, tile.Consts(1)
-		lay.Size, lay.Stride = tile.Consts(1), []int64{bytes}
+	switch {
+	case c.splits > 1:
+		for i, p := range c.ps {
+			c.storePart(p, c.temps[i])
+		}
+	case c.direct():
+		c.storeAcc()
+	default:
+		c.epilogue()
 	}
-	dst := k.Transfer(lay, k.T.Mem(mem), dims, c.slots, tile.View{})
-	// The tile is dense: fold its axes into two.
-	out := dst
-	nf, ns := fold(first), fold(second)
-	rowBytes := int64(1)
-	for _, p := range second {
-		rowBytes *= p.max
-	}
-	out.Size = []plan.Val{nf, ns}
-	out.Stride = []int64{rowBytes * bytes, bytes}
-	if swap {
-		out.Size[0], out.Size[1] = out.Size[1], out.Size[0]
-		out.Stride[0], out.Stride[1] = out.Stride[1], out.Stride[0]
-	}
-	return out
 }
 
-func fold(ps []axisPart) plan.Val {
+// extOf is the largest size of a tile's side, size the real one: only its first cut axis can be ragged.
+func (c *contraction) extOf(kind axisKind) int64 { return prod(pick(c.ext, c.ps[0].axes(kind))) }
+
+func (c *contraction) size(kind axisKind) plan.Val {
+	var ps []extent
+	for _, i := range c.ps[0].axes(kind) {
+		ps = append(ps, c.part[i])
+	}
+	return product1(ps)
+}
+
+// product1 multiplies sizes of which at most one is not constant.
+func product1(ps []extent) plan.Val {
 	n := plan.C(1)
 	for _, p := range ps {
 		if p.n.IsConst() {
@@ -692,72 +314,247 @@ func fold(ps []axisPart) plan.Val {
 	return n
 }
 
-// computed evaluates an operand that is no plain view of a buffer, such as a cast of one, and leaves it in the vector memory.
-func (c *contraction) computed(v *ir.Value, ext []extent) tile.View {
-	shape := shapeOf(v)
-	s := trySpace([]*ir.Value{v}, nil, len(shape))
-	if s == nil {
-		c.k.Fail("an operand of a product is computed in a way that cannot be cut in tiles")
-		return tile.View{Size: make([]plan.Val, len(shape)), Stride: make([]int64, len(shape))}
+// depth is the part of the summed axes that a block sums.
+func (c *contraction) depth() []extent {
+	out := make([]extent, len(c.ps[0].kSize))
+	for i, n := range c.ps[0].kSize {
+		out[i] = extent{plan.C(0), plan.C(n), n}
 	}
-	e, err := newEval(c.k, s, ext, c.params, c.slots)
-	if err != nil {
-		c.k.Fail("%v", err)
-		return tile.View{Size: make([]plan.Val, len(shape)), Stride: make([]int64, len(shape))}
+	if c.splits > 1 {
+		n := c.ps[0].kSize[0]
+		d := c.splitDepth()
+		start := c.split.Scale(d)
+		out[0] = extent{start, c.b.Rest(d, plan.C(n), start), d}
 	}
-	e.count(v)
-	e.final[v] = true
-	l := e.value(v)
-	if l.buf == nil || repeats(l.v, l.v.Size) {
-		l = e.dense(l, v.Type.Format)
-	}
-	return l.v
+	return out
 }
 
-// bindAcc hands the accumulator to the epilogue, in the vector memory and in the result's format.
-func (c *contraction) bindAcc(e *eval, p *product) {
-	k := c.k
-	v := p.acc
-	dims := []int64{c.extOf(axisM), c.extOf(axisN)}
-	if v.Mem() != e.mem {
-		v = k.Transfer(v, e.mem, dims, c.slots, tile.View{})
+// splitDepth is how many terms one part of K has.
+func (c *contraction) splitDepth() int64 {
+	return up(ceilDiv(c.ps[0].kSize[0], c.splits), max(int64(c.ps[0].rate.K), 1))
+}
+
+// kLoop loops over steps of the summed axes within the given ranges. first is 0 in the first round and positive afterwards.
+func (c *contraction) kLoop(within []extent, f func(parts []extent, first plan.Val)) {
+	parts := make([]extent, len(within))
+	var rec func(i int, first plan.Val)
+	rec = func(i int, first plan.Val) {
+		if i == len(within) {
+			f(slices.Clone(parts), first)
+			return
+		}
+		size := min(c.kext[i], within[i].max)
+		c.b.Tiles(within[i].n, size, func(start, n plan.Val) {
+			parts[i] = extent{within[i].start.Add(start), n, size}
+			rec(i+1, first.Add(start))
+		})
 	}
-	u := c.unfold(v, p.rate.Acc)
-	dimsOut := append([]int64(nil), c.ext...)
-	if p.res.Type.Format != p.rate.Acc {
-		l := e.alloc("product", p.res.Type.Format, dimsOut, u.Size, 1)
-		k.Vec(e.queue, plan.Instr{Op: plan.Vec, Fn: plan.VCast}, l.v, u, tile.View{}, tile.View{})
+	rec(0, plan.C(0))
+}
+
+// step loads the operands' tiles of one part of K and multiplies them, in as many instructions as the engine's memories ask for.
+func (c *contraction) step(parts []extent, group, first plan.Val) {
+	b := c.b
+	lefts := map[*ir.Value]tile.View{}
+	rights := make([]tile.View, len(c.ps))
+	for i, p := range c.ps {
+		if _, ok := lefts[p.a]; !ok {
+			if whole, ok := c.lefts[p.a]; ok {
+				lefts[p.a] = c.within(whole, parts)
+			} else {
+				lefts[p.a] = c.left(p, parts, c.slots)
+			}
+		}
+		rights[i] = c.right(p, parts, group)
+	}
+	depth := int64(1)
+	for _, x := range parts {
+		depth *= x.max
+	}
+	b.Tiles(product1(parts), min(c.kt, depth), func(k0, kn plan.Val) {
+		near := map[*ir.Value]tile.View{}
+		for i, p := range c.ps {
+			a, ok := near[p.a]
+			if !ok {
+				a = c.near(lefts[p.a].Slice(1, k0, kn), p.engine.A, c.extOf(axisM))
+				near[p.a] = a
+			}
+			w := c.near(rights[i].Slice(1, k0, kn), p.engine.B, c.extOf(axisN))
+			b.Mma(p.engine.Name, p.acc, a, flip(w), first.Add(k0))
+		}
+	})
+}
+
+// flip sees a tile [N,K] as [K,N].
+func flip(v tile.View) tile.View {
+	w := v
+	w.Size, w.Stride = []plan.Val{v.Size[1], v.Size[0]}, []int64{v.Stride[1], v.Stride[0]}
+	return w
+}
+
+// within is the part of a resident tile [rows, all of K] that a step takes.
+func (c *contraction) within(v tile.View, parts []extent) tile.View {
+	at, inner := plan.C(0), int64(1)
+	base := c.depth()
+	for i := len(parts) - 1; i >= 0; i-- {
+		at = at.Add(parts[i].start.Add(base[i].start.Scale(-1)).Scale(inner))
+		inner *= base[i].max
+	}
+	return v.Slice(1, at, product1(parts))
+}
+
+// near brings a step's tile to the memory that the engine reads, if it is not there already.
+func (c *contraction) near(v tile.View, mem string, rows int64) tile.View {
+	m := c.b.T.Mem(mem)
+	if v.Mem() == m {
+		return v
+	}
+	return c.b.Transfer(v, m, []int64{rows, c.kt}, 2, tile.View{})
+}
+
+// unfold gives a tile [M,N] one axis for each axis of the result again.
+func (c *contraction) unfold(v tile.View) tile.View {
+	out := v
+	out.Size, out.Stride = make([]plan.Val, len(c.out)), make([]int64, len(c.out))
+	for side, kind := range []axisKind{axisM, axisN} {
+		s := v.Stride[side]
+		axes := c.ps[0].axes(kind)
+		for x := len(axes) - 1; x >= 0; x-- {
+			i := axes[x]
+			out.Size[i], out.Stride[i] = c.part[i].n, s
+			s *= c.ext[i]
+		}
+	}
+	for _, i := range c.ps[0].axes(axisBatch) {
+		out.Size[i], out.Stride[i] = plan.C(1), 0
+	}
+	return out
+}
+
+// storeAcc moves the accumulator to the one sink there is, the path converting.
+func (c *contraction) storeAcc() {
+	e := c.b.newEval(c.space, c.part, 1)
+	e.store(&c.sinks[0], &local{v: c.unfold(c.ps[0].acc)})
+}
+
+// epilogue computes what follows the products, slice by slice of the tile.
+func (c *contraction) epilogue() {
+	b := c.b
+	// Where the vector engine finds the sums: in its memory, or on a way to it that it takes slice by slice.
+	sums := make([]tile.View, len(c.ps))
+	dims := []int64{c.extOf(axisM), c.extOf(axisN)}
+	for i, p := range c.ps {
+		switch {
+		case c.noTerms():
+		case p.sum.Valid():
+			sums[i] = c.unfold(p.sum)
+		default:
+			v := p.acc
+			if way := b.T.Route(v.Mem(), c.vecMem()); len(way) > 1 { // over global memory: all of it at once
+				f := v.Format
+				if b.T.PathCasts(v.Mem(), way[0], f, p.res.Type.Format) {
+					f = p.res.Type.Format
+				}
+				w := b.New("sums", way[0], f, dims, v.Size, c.accs)
+				b.Move(w, v)
+				v = w
+			}
+			sums[i] = c.unfold(v)
+		}
+	}
+	sub := c.slices()
+	part := slices.Clone(c.part)
+	var rec func(i int)
+	rec = func(i int) {
+		if i == len(c.out) {
+			c.slicePart(part, sums)
+			return
+		}
+		if sub[i] >= c.ext[i] {
+			rec(i + 1)
+			return
+		}
+		b.Tiles(c.part[i].n, sub[i], func(start, n plan.Val) {
+			saved := slices.Clone(sums)
+			for s := range sums {
+				if sums[s].Valid() {
+					sums[s] = sums[s].Slice(i, start, n)
+				}
+			}
+			part[i] = extent{c.part[i].start.Add(start), n, sub[i]}
+			rec(i + 1)
+			part[i] = c.part[i]
+			copy(sums, saved)
+		})
+	}
+	rec(0)
+}
+
+func (c *contraction) vecMem() int {
+	mem, _, err := c.b.T.VectorMem(vecFormat)
+	if err != nil {
+		c.b.Fail("%v", err)
+	}
+	return mem
+}
+
+// slices is how much of each axis of the tile the epilogue takes at a time.
+func (c *contraction) slices() []int64 {
+	least := make([]int64, len(c.ext))
+	for i := range least {
+		least[i] = 1
+	}
+	long := max(c.mt, c.nt)
+	area := prod(c.ext)
+	if c.slice == 0 || c.slice >= long {
+		return chooseTile(c.ext, least, c.ext, area)
+	}
+	return chooseTile(c.ext, least, c.ext, max(c.slice*(c.mt*c.nt/long), 1))
+}
+
+// slicePart computes the sinks for one slice, whose sums are given.
+func (c *contraction) slicePart(part []extent, sums []tile.View) {
+	e := c.b.newEval(c.space, part, 2)
+	values := sinkValues(c.sinks)
+	for i, p := range c.ps {
+		c.bind(e, p, part, sums[i])
+	}
+	e.count(values...)
+	for _, v := range values {
+		e.final[v] = true
+	}
+	for i := range c.sinks {
+		e.store(&c.sinks[i], e.value(c.sinks[i].v))
+		e.drop(c.sinks[i].v)
+	}
+}
+
+// bind gives the epilogue a product's value, in the vector memory and in the result's format.
+func (c *contraction) bind(e *eval, p *product, part []extent, v tile.View) {
+	f := p.res.Type.Format
+	dims := make([]int64, len(part))
+	size := make([]plan.Val, len(part))
+	for i := range part {
+		dims[i], size[i] = part[i].max, part[i].n
+	}
+	e.b.What = p.op.Info.Name
+	if !v.Valid() {
+		l := e.alloc("product", f, dims, size, 1)
+		e.vec(plan.VCopy, l.v, 0)
 		e.done[p.res] = l
 		return
 	}
-	e.bind(p.res, u, dimsOut)
-}
-
-// storeDirect moves the accumulator to the result's buffer, the path converting.
-func (c *contraction) storeDirect(e *eval, l *local, param int) {
-	r := c.j.results[0]
-	stride := view.Strides(c.out)
-	bytes := int64(r.Type.Format.Bits()) / 8
-	g := tile.View{Param: param, Format: r.Type.Format, Stride: make([]int64, len(c.out)), Size: l.v.Size}
-	for i := range c.out {
-		g.Stride[i] = stride[i] * bytes
-		g.Base = g.Base.Add(c.part[i].start.Scale(stride[i] * bytes))
+	if v.Mem() != e.mem {
+		v = e.b.Transfer(v, e.mem, dims, 2, tile.View{})
 	}
-	c.k.Move(squeeze(g, c.ext), squeeze(l.v, c.ext))
-}
-
-// squeeze drops axes of one element, which is all that a rank limit asks of most tiles.
-func squeeze(v tile.View, ext []int64) tile.View {
-	out := v
-	out.Size, out.Stride = nil, nil
-	for i := range v.Size {
-		if ext[i] == 1 && v.Size[i].IsConst() && v.Size[i].C == 1 {
-			continue
-		}
-		out.Size, out.Stride = append(out.Size, v.Size[i]), append(out.Stride, v.Stride[i])
+	if f == v.Format {
+		e.bind(p.res, v, dims)
+		return
 	}
-	if len(out.Size) == 0 {
-		out.Size, out.Stride = tile.Consts(1), []int64{int64(v.Format.Bits()) / 8}
+	l := e.alloc("product", f, dims, size, 2)
+	if f.IsInt() && v.Format.IsFloat() || f == format.Bool {
+		e.b.Fail("a sum in %s is no %s", v.Format, f)
 	}
-	return out
+	e.convert(l.v, v, dims, false)
+	e.done[p.res] = l
 }

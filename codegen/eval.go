@@ -9,6 +9,9 @@ import (
 	"apogee/targets/plan"
 )
 
+// vecFormat is the format whose vector engine computes everything that is no matrix product.
+const vecFormat = format.F32
+
 // extent is the part of one outer axis that a tile takes.
 type extent struct {
 	start plan.Val
@@ -29,13 +32,13 @@ type held struct {
 	refs int
 }
 
-// eval computes the values of a region tile by tile on the vector engine.
+// eval computes the values of a region tile by tile on the vector engine. A value is computed when it is first asked for, and its
+// buffer is used again once its last reader is done.
 type eval struct {
-	k      *tile.K
-	space  *space
-	part   []extent // one an outer axis
-	params map[*ir.Value]int
-	slots  int // of buffers that another queue fills or empties
+	b     *build
+	space *space
+	part  []extent // one an outer axis
+	slots int      // of buffers that another queue fills or empties
 
 	mem, queue int // the vector memory and its queue
 	done       map[*ir.Value]*local
@@ -44,16 +47,20 @@ type eval struct {
 	free       []*tile.Buf
 }
 
-func newEval(k *tile.K, s *space, part []extent, params map[*ir.Value]int, slots int) (*eval, error) {
-	mem, queue, err := k.T.VectorMem(format.F32)
+func (b *build) newEval(s *space, part []extent, slots int) *eval {
+	mem, queue, err := b.T.VectorMem(vecFormat)
 	if err != nil {
-		return nil, err
+		b.Fail("%v", err)
 	}
-	return &eval{k: k, space: s, part: part, params: params, slots: slots, mem: mem, queue: queue,
-		done: map[*ir.Value]*local{}, uses: map[*ir.Value]int{}, final: map[*ir.Value]bool{}}, nil
+	if s == nil {
+		b.Fail("what a map kernel computes cannot be cut in tiles")
+		s = &space{lead: map[*ir.Value]int{}}
+	}
+	return &eval{b: b, space: s, part: part, slots: slots, mem: mem, queue: queue,
+		done: map[*ir.Value]*local{}, uses: map[*ir.Value]int{}, final: map[*ir.Value]bool{}}
 }
 
-// count prepares the number of uses of every value that the results need, so that buffers can be reused.
+// count prepares the number of uses of every value that the results need, so that buffers can be used again.
 func (e *eval) count(results ...*ir.Value) {
 	seen := map[*ir.Value]bool{}
 	var visit func(v *ir.Value)
@@ -62,7 +69,6 @@ func (e *eval) count(results ...*ir.Value) {
 		if seen[v] || e.done[v] != nil || isLeaf(v) {
 			return
 		}
-		seen[v] = true
 		o := v.Def()
 		for _, r := range o.Results() {
 			seen[r] = true
@@ -96,15 +102,15 @@ func (e *eval) size(v *ir.Value) (size []plan.Val, dims []int64) {
 			size, dims = append(size, plan.C(n)), append(dims, n)
 		}
 	}
+	if size == nil {
+		size, dims = []plan.Val{}, []int64{}
+	}
 	return size, dims
 }
 
 // innerAxis gives the tile axis of a value's axis.
 func (e *eval) innerAxis(v *ir.Value, axis int64) int {
-	rank := len(v.Type.Shape)
-	if axis < 0 {
-		axis += int64(rank)
-	}
+	axis = int64(axisOf(axis, len(v.Type.Shape)))
 	lead := e.space.lead[v]
 	if lead >= len(e.space.outer) {
 		return len(e.space.outer) + int(axis)
@@ -112,7 +118,7 @@ func (e *eval) innerAxis(v *ir.Value, axis int64) int {
 	return int(axis) + lead
 }
 
-// alloc takes a buffer of the vector memory for a dense tile, reusing one that is free.
+// alloc takes a buffer of the vector memory for a dense tile, one that is free if there is one.
 func (e *eval) alloc(name string, f format.Format, dims []int64, size []plan.Val, slots int) *local {
 	bytes := tile.TileBytes(f, dims)
 	best := -1
@@ -128,9 +134,19 @@ func (e *eval) alloc(name string, f format.Format, dims []int64, size []plan.Val
 		b = e.free[best]
 		e.free = append(e.free[:best], e.free[best+1:]...)
 	} else {
-		b = e.k.Alloc(name, e.mem, bytes, slots)
+		b = e.b.Alloc(name, e.mem, bytes, slots)
 	}
-	return &local{v: e.k.Dense(b, f, dims, size), dims: dims, buf: &held{b, 1}}
+	return &local{v: e.b.Dense(b, f, dims, size), dims: dims, buf: &held{b, 1}}
+}
+
+// allocFor takes a buffer for the tile of a value.
+func (e *eval) allocFor(v *ir.Value) *local {
+	size, dims := e.size(v)
+	slots := 1
+	if e.final[v] {
+		slots = e.slots
+	}
+	return e.alloc(name(v), v.Type.Format, dims, size, slots)
 }
 
 // drop says that one use of a value is over.
@@ -152,6 +168,14 @@ func (e *eval) release(h *held) {
 	}
 }
 
+// giveBack releases a temporary.
+func (e *eval) giveBack(l *local) {
+	if l != nil && l.buf != nil {
+		e.release(l.buf)
+	}
+}
+
+// share is another view of a tile's buffer.
 func (e *eval) share(l *local, v tile.View, dims []int64) *local {
 	if l.buf != nil {
 		l.buf.refs++
@@ -174,47 +198,31 @@ func (e *eval) value(v *ir.Value) *local {
 	return l
 }
 
-// leafView is the part of a parameter that a leaf's tile reads.
-func (e *eval) leafView(v *ir.Value) (tile.View, []int64) {
-	w, _ := view.Of(v)
-	size, dims := e.size(v)
-	lead := e.space.lead[v]
-	p := len(e.space.outer)
-	bytes := int64(v.Type.Format.Bits()) / 8
-	g := tile.View{Param: e.params[w.Source], Format: v.Type.Format, Base: plan.C(w.Offset * bytes), Size: size, Stride: make([]int64, len(size))}
-	for i, n := range w.Size {
-		c := i + lead
-		if c >= p {
-			ax := e.innerAxis(v, int64(i))
-			g.Stride[ax] = w.Stride[i] * bytes
-			continue
-		}
-		if c >= 0 && n != 1 {
-			g.Stride[c] = w.Stride[i] * bytes
-			g.Base = g.Base.Add(e.part[c].start.Scale(w.Stride[i] * bytes))
-		}
-	}
-	return g, dims
-}
-
 // load brings a leaf's tile in. Axes along which it repeats are loaded once.
 func (e *eval) load(v *ir.Value) *local {
-	g, dims := e.leafView(v)
-	if v.Type.Format.Bits()%8 != 0 {
-		e.k.Fail("a %s tensor cannot be addressed by element: cast it first", v.Type.Format)
-		return &local{v: g, dims: dims}
-	}
-	once := g
-	once.Size = append([]plan.Val(nil), g.Size...)
-	small := append([]int64(nil), dims...)
-	for i, s := range g.Stride {
-		if s == 0 {
-			once.Size[i], small[i] = plan.C(1), 1
+	w, _ := view.Of(v)
+	size, dims := e.size(v)
+	lead, p := e.space.lead[v], len(e.space.outer)
+	at, stride := plan.C(w.Offset), make([]int64, len(size))
+	for i, n := range w.Size {
+		switch c := i + lead; {
+		case c >= p:
+			stride[e.innerAxis(v, int64(i))] = w.Stride[i]
+		case c >= 0 && n != 1:
+			stride[c] = w.Stride[i]
+			at = at.Add(e.part[c].start.Scale(w.Stride[i]))
 		}
 	}
-	to := e.alloc(name(v), v.Type.Format, small, once.Size, e.slots)
-	e.k.Transfer(once, e.mem, small, e.slots, to.v)
-	return &local{v: stretch(to.v, g.Size), dims: dims, buf: to.buf}
+	once, small := append([]plan.Val{}, size...), append([]int64{}, dims...)
+	for i, s := range stride {
+		if s == 0 {
+			once[i], small[i] = plan.C(1), 1
+		}
+	}
+	e.b.What = "load"
+	to := e.alloc(name(v), v.Type.Format, small, once, e.slots)
+	e.b.Transfer(e.b.global(e.b.in(w.Source), v.Type.Format, at, once, stride), e.mem, small, e.slots, to.v)
+	return &local{v: stretch(to.v, size), dims: dims, buf: to.buf}
 }
 
 // stretch repeats a view along axes where it has one element and more are wanted.
@@ -230,6 +238,16 @@ func stretch(v tile.View, size []plan.Val) tile.View {
 	return out
 }
 
+// repeats reports whether a view shows some element more than once.
+func repeats(v tile.View) bool {
+	for i, s := range v.Stride {
+		if s == 0 && !(v.Size[i].IsConst() && v.Size[i].C == 1) {
+			return true
+		}
+	}
+	return false
+}
+
 func name(v *ir.Value) string {
 	if v.Name != "" {
 		return v.Name
@@ -240,29 +258,34 @@ func name(v *ir.Value) string {
 	return "in"
 }
 
-// scalar gives the number of a constant scalar.
+// scalar gives the number of a constant of one element, if float64 holds it exactly.
 func scalar(v *ir.Value) (float64, bool) {
-	if !v.DefIs(op.Constant) || len(v.Type.Shape) != 0 {
+	if !v.DefIs(op.Constant) || numel(shapeOf(v)) != 1 {
 		return 0, false
 	}
 	t := v.Def().Attrs.Tensor("value")
 	if v.Type.Format.IsFloat() {
 		x, err := t.F64s()
-		return x[0], err == nil
+		if err != nil {
+			return 0, false
+		}
+		return x[0], true
 	}
 	x, err := t.I64s()
-	return float64(x[0]), err == nil
+	if err != nil || x[0] > 1<<53 || x[0] < -1<<53 {
+		return 0, false
+	}
+	return float64(x[0]), true
 }
 
 // align brings an operand's tile to the axes of a result.
-func (e *eval) align(a *local, av, rv *ir.Value, size []plan.Val) tile.View {
+func (e *eval) align(a *local, size []plan.Val) tile.View {
 	p := len(e.space.outer)
-	n := len(size)
+	innerR := len(size) - p
 	innerA := len(a.v.Size) - p
-	innerR := n - p
 	v := a.v
-	v.Size = append(append([]plan.Val(nil), a.v.Size[:p]...), make([]plan.Val, innerR)...)
-	v.Stride = append(append([]int64(nil), a.v.Stride[:p]...), make([]int64, innerR)...)
+	v.Size = append(append([]plan.Val{}, a.v.Size[:p]...), make([]plan.Val, innerR)...)
+	v.Stride = append(append([]int64{}, a.v.Stride[:p]...), make([]int64, innerR)...)
 	for i := 0; i < innerR; i++ {
 		j := i - (innerR - innerA)
 		if j < 0 {
@@ -274,35 +297,32 @@ func (e *eval) align(a *local, av, rv *ir.Value, size []plan.Val) tile.View {
 	return stretch(v, size)
 }
 
-// fill makes a tile of one number that broadcasts everywhere.
-func (e *eval) fill(f format.Format, x float64, axes int) *local {
+// vec emits an elementwise instruction; operands that are missing take imm.
+func (e *eval) vec(fn plan.Fn, dst tile.View, imm float64, src ...tile.View) {
+	var s [3]tile.View
+	copy(s[:], src)
+	e.b.Vec(e.queue, plan.Instr{Op: plan.Vec, Fn: fn, Imm: imm}, dst, s[0], s[1], s[2])
+}
+
+// number makes a tile of one number that broadcasts everywhere.
+func (e *eval) number(f format.Format, x float64, axes int) *local {
 	dims := make([]int64, axes)
 	for i := range dims {
 		dims[i] = 1
 	}
 	l := e.alloc("const", f, dims, tile.Consts(dims...), 1)
-	e.k.Vec(e.queue, plan.Instr{Op: plan.Vec, Fn: plan.VCopy, Imm: x}, l.v, tile.View{}, tile.View{}, tile.View{})
+	e.vec(plan.VCopy, l.v, x)
 	return l
-}
-
-var vecFns = map[*op.Info]plan.Fn{
-	op.Neg: plan.VNeg, op.Abs: plan.VAbs, op.Sign: plan.VSign, op.Exp: plan.VExp, op.Log: plan.VLog, op.Sqrt: plan.VSqrt, op.Rsqrt: plan.VRsqrt,
-	op.Reciprocal: plan.VReciprocal, op.Sin: plan.VSin, op.Cos: plan.VCos, op.Tanh: plan.VTanh, op.Sigmoid: plan.VSigmoid, op.Erf: plan.VErf,
-	op.Floor: plan.VFloor, op.Ceil: plan.VCeil, op.Round: plan.VRound, op.Not: plan.VNot, op.Cast: plan.VCast, op.Bitcast: plan.VBitcast,
-	op.Add: plan.VAdd, op.Sub: plan.VSub, op.Mul: plan.VMul, op.Div: plan.VDiv, op.Rem: plan.VRem, op.Pow: plan.VPow, op.Max: plan.VMax, op.Min: plan.VMin,
-	op.And: plan.VAnd, op.Or: plan.VOr, op.Xor: plan.VXor, op.Shl: plan.VShl, op.Shr: plan.VShr,
-	op.Eq: plan.VEq, op.Ne: plan.VNe, op.Lt: plan.VLt, op.Le: plan.VLe, op.Gt: plan.VGt, op.Ge: plan.VGe, op.Select: plan.VSelect,
 }
 
 // compute emits the instructions of one op.
 func (e *eval) compute(v *ir.Value) *local {
 	o := v.Def()
-	if at := e.k.Pos; o.Pos.Line > 0 { // instructions know the op they come from, not only the kernel
-		e.k.Pos = plan.Pos{File: o.Pos.File, Line: o.Pos.Line, Col: o.Pos.Col}
-		defer func() { e.k.Pos = at }()
-	}
+	e.b.What = o.Info.Name
 	var out *local
 	switch {
+	case o.Is(op.Cast):
+		out = e.cast(o)
 	case o.Info.Class == op.Elementwise:
 		out = e.elementwise(o)
 	case view.Is(o):
@@ -316,108 +336,70 @@ func (e *eval) compute(v *ir.Value) *local {
 	return out
 }
 
-func (e *eval) elementwise(o *ir.Op) *local {
-	r := o.Result(0)
-	size, dims := e.size(r)
-	i := plan.Instr{Op: plan.Vec, Fn: vecFns[o.Info], Saturate: o.Attrs.Bool("saturate", false)}
-	ops := make([]tile.View, 3)
-	imm := false
-	var temps []*local
-	for n := 0; n < o.NumArgs(); n++ {
-		a := o.Arg(n)
-		if x, ok := scalar(a); ok && a.Type.Format.Bits() <= 32 {
-			if !imm && o.NumArgs() > 1 {
-				i.Imm, imm = x, true
-				continue
-			}
-			t := e.fill(a.Type.Format, x, len(size))
-			temps = append(temps, t)
-			ops[n] = stretch(t.v, size)
-			continue
-		}
-		ops[n] = e.align(e.value(a), a, r, size)
-	}
-	slots := 1
-	if e.final[r] {
-		slots = e.slots
-	}
-	out := e.alloc(name(r), r.Type.Format, dims, size, slots)
-	e.k.Vec(e.queue, i, out.v, ops[0], ops[1], ops[2])
-	for _, t := range temps {
-		e.release(t.buf)
-	}
-	return out
-}
-
-// dense copies a tile so that its elements stand in row-major order.
-func (e *eval) dense(l *local, f format.Format) *local {
-	out := e.alloc("dense", f, l.dims, l.v.Size, 1)
-	e.k.Vec(e.queue, plan.Instr{Op: plan.Vec, Fn: plan.VCopy}, out.v, l.v, tile.View{}, tile.View{})
-	return out
-}
-
-// moved resolves a movement op as another view of the operand's tile, copying first if strides do not suffice.
-func (e *eval) moved(o *ir.Op) *local {
-	x, r := o.Arg(0), o.Result(0)
-	a := e.value(x)
-	p := len(e.space.outer)
-	size, dims := e.size(r)
+// special emits the ops that are neither elementwise nor mere views.
+func (e *eval) special(o *ir.Op, v *ir.Value) *local {
 	switch o.Info {
-	case op.Broadcast:
-		return e.share(a, e.align(a, x, r, size), dims)
-	case op.Slice:
-		ax := e.innerAxis(x, o.Attrs.Int("axis", 0))
-		d, _ := o.Attrs.Dim("start")
-		start, _ := d.Value()
-		w := a.v.Slice(ax, plan.C(start), size[ax])
-		w.Stride = append([]int64(nil), w.Stride...)
-		w.Stride[ax] *= o.Attrs.Int("stride", 1)
-		return e.share(a, w, dims)
-	case op.Transpose:
-		w := a.v
-		w.Size, w.Stride = append([]plan.Val(nil), a.v.Size...), append([]int64(nil), a.v.Stride...)
-		for i, s := range o.Attrs.Ints("perm") {
-			to, from := e.innerAxis(r, int64(i)), e.innerAxis(x, s)
-			w.Size[to], w.Stride[to] = a.v.Size[from], a.v.Stride[from]
-		}
-		return e.share(a, w, dims)
-	case op.Reverse:
-		w := a.v
-		w.Stride = append([]int64(nil), a.v.Stride...)
-		for _, s := range o.Attrs.Ints("axes") {
-			ax := e.innerAxis(x, s)
-			w.Base = w.Base.Add(w.Size[ax].AddC(-1).Scale(w.Stride[ax]))
-			w.Stride[ax] = -w.Stride[ax]
-		}
-		return e.share(a, w, dims)
+	case op.Constant:
+		return e.constant(v)
+	case op.DimValue:
+		d, _ := o.Attrs.Dim("of")
+		n, _ := d.Value()
+		return e.number(v.Type.Format, float64(n), len(e.space.outer))
+	case op.Iota:
+		return e.iota(o)
+	case op.Reduce:
+		return e.reduce(o)
+	case op.Concat:
+		return e.concat(o)
+	case op.Pad:
+		return e.pad(o)
+	case op.TopK, op.ArgMax:
+		return e.topK(o, v)
+	case op.Gather:
+		return e.gather(o)
+	case op.GatherElements:
+		return e.gatherElements(o)
+	case op.ScatterElements:
+		return e.scatter(o)
+	case op.Cumsum:
+		return e.cumsum(o)
+	case op.Quantize:
+		return e.quantize(o, v)
+	case op.Dequantize:
+		return e.dequantize(o)
 	}
-	// Reshape: the outer axes stay, the inner ones are regrouped.
-	for try := 0; ; try++ {
-		in := view.View{Size: a.dims[p:], Stride: a.v.Stride[p:]}
-		w, ok := in.Reshape(dims[p:])
-		if ok {
-			u := a.v
-			u.Size = append(append([]plan.Val(nil), a.v.Size[:p]...), size[p:]...)
-			u.Stride = append(append([]int64(nil), a.v.Stride[:p]...), w.Stride...)
-			if try == 1 {
-				return &local{v: u, dims: dims, buf: a.buf}
-			}
-			return e.share(a, u, dims)
-		}
-		a = e.dense(a, x.Type.Format)
-	}
+	e.b.Fail("%s cannot be part of a map kernel", o.Info.Name)
+	return e.allocFor(v)
 }
 
-// lastView moves one tile axis to the end and, for ops that work along the last axis only, leaves the rest as rows.
-func lastView(v tile.View, ax int) tile.View {
-	n := len(v.Size)
-	w := v
-	w.Size, w.Stride = nil, nil
-	for i := 0; i < n; i++ {
-		if i != ax {
-			w.Size, w.Stride = append(w.Size, v.Size[i]), append(w.Stride, v.Stride[i])
+// constant makes the tile of a constant of one element.
+func (e *eval) constant(v *ir.Value) *local {
+	axes := len(e.space.outer) + len(v.Type.Shape)
+	if x, ok := scalar(v); ok {
+		return e.number(v.Type.Format, x, axes)
+	}
+	// A 64-bit integer that no float64 holds: its halves.
+	x, err := v.Def().Attrs.Tensor("value").I64s()
+	if err != nil {
+		e.b.Fail("%v", err)
+		return e.number(v.Type.Format, 0, axes)
+	}
+	l := e.number(v.Type.Format, float64(x[0]>>32), axes)
+	e.vec(plan.VShl, l.v, 32, l.v)
+	e.vec(plan.VAdd, l.v, float64(x[0]&0xffffffff), l.v)
+	return l
+}
+
+// other keeps the second result of an op that computes both at once, until its own turn; v is the one that was asked for.
+func (e *eval) other(o *ir.Op, v *ir.Value, both [2]*local) *local {
+	for i, l := range both {
+		if res := o.Result(i); res != v {
+			if e.uses[res] > 0 {
+				e.done[res] = l
+			} else {
+				e.giveBack(l)
+			}
 		}
 	}
-	w.Size, w.Stride = append(w.Size, v.Size[ax]), append(w.Stride, v.Stride[ax])
-	return w
+	return both[v.Index()]
 }

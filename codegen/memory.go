@@ -8,8 +8,8 @@ import (
 
 // lifetimes finds the first and last step that touches each buffer. Only temporaries die.
 func (b *compiler) lifetimes() {
-	for i, s := range b.p.Steps {
-		for _, a := range s.Args {
+	for i := range b.p.Steps {
+		for _, a := range b.p.Steps[i].Args {
 			x := &b.p.Buffers[a.Buffer]
 			if x.First < 0 {
 				x.First = i
@@ -27,10 +27,7 @@ func (b *compiler) lifetimes() {
 // addresses places the buffers in global memory: what lives throughout first, then the temporaries, the largest first, each at the
 // lowest address where it meets no other while both are alive.
 func (b *compiler) addresses() {
-	align := b.t.Memories[0].Align
-	if align < 1 {
-		align = 1
-	}
+	align := max(b.t.Memories[0].Align, 1)
 	top := int64(0)
 	var temps []int
 	for i := range b.p.Buffers {
@@ -43,26 +40,69 @@ func (b *compiler) addresses() {
 		top = up(top+x.Size, align)
 	}
 	sort.SliceStable(temps, func(i, j int) bool { return b.p.Buffers[temps[i]].Size > b.p.Buffers[temps[j]].Size })
-	var placed []int // by address
+	placed := newLives(len(b.p.Steps))
+	var meet []int
 	for _, i := range temps {
 		x := &b.p.Buffers[i]
-		at := top
-		for _, j := range placed {
-			y := &b.p.Buffers[j]
-			if y.Last < x.First || y.First > x.Last {
-				continue
+		meet = placed.meeting(x.First, x.Last, meet[:0])
+		sort.Slice(meet, func(a, c int) bool {
+			if p, q := b.p.Buffers[meet[a]].Addr, b.p.Buffers[meet[c]].Addr; p != q {
+				return p < q
 			}
+			return meet[a] < meet[c]
+		})
+		at := top
+		for _, j := range meet {
+			y := &b.p.Buffers[j]
 			if y.Addr-at >= x.Size {
 				break
 			}
 			at = max(at, up(y.Addr+y.Size, align))
 		}
 		x.Addr = at
-		n := sort.Search(len(placed), func(k int) bool { return b.p.Buffers[placed[k]].Addr > at })
-		placed = append(placed, 0)
-		copy(placed[n+1:], placed[n:])
-		placed[n] = i
+		if x.Size > 0 {
+			placed.add(i, x.First, x.Last)
+		}
 	}
 }
 
-func up(n, to int64) int64 { return (n + to - 1) / to * to }
+// lives finds which of the buffers placed so far are alive in a stretch of steps: those that begin in it, listed by their first
+// step, and those alive at its start, found in a tree of halves of the run (each life is cut in at most 2 log n pieces).
+type lives struct {
+	size   int
+	starts [][]int
+	tree   [][]int
+}
+
+func newLives(steps int) *lives {
+	n := 1
+	for n < steps {
+		n *= 2
+	}
+	return &lives{size: n, starts: make([][]int, n), tree: make([][]int, 2*n)}
+}
+
+func (l *lives) add(id, first, last int) {
+	l.starts[first] = append(l.starts[first], id)
+	for a, z := first+l.size, last+1+l.size; a < z; a, z = a/2, z/2 {
+		if a&1 == 1 {
+			l.tree[a] = append(l.tree[a], id)
+			a++
+		}
+		if z&1 == 1 {
+			z--
+			l.tree[z] = append(l.tree[z], id)
+		}
+	}
+}
+
+// meeting appends the buffers alive in some step from first to last.
+func (l *lives) meeting(first, last int, out []int) []int {
+	for n := first + l.size; n > 0; n /= 2 {
+		out = append(out, l.tree[n]...)
+	}
+	for s := first + 1; s <= last; s++ {
+		out = append(out, l.starts[s]...)
+	}
+	return out
+}

@@ -8,11 +8,11 @@ import (
 	"apogee/targets/plan"
 )
 
-// scaled sums products whose operands carry scales along K, or whose accumulator is too narrow to sum all of K: a block of K adds up in
+// promoted sums products whose operands carry scales along K, or whose accumulator is too narrow to sum all of K: a block of K adds up in
 // the matrix engine's accumulator, then the vector engine scales it and adds it to an f32 sum of its own. This is the
 // promotion of DeepSeek-V3 (arXiv 2412.19437, section 3.3.2).
-func (c *contraction) scaled(e *eval, group plan.Val) {
-	k := c.k
+func (c *contraction) promoted(group plan.Val) {
+	b := c.b
 	p0 := c.ps[0]
 	whole := p0.kSize[len(p0.kSize)-1]
 	g := whole
@@ -21,28 +21,27 @@ func (c *contraction) scaled(e *eval, group plan.Val) {
 	} else if p := int64(p0.rate.Promote); p > 0 {
 		g = p
 	}
+	g = min(g, whole)
+	e := b.newEval(c.space, c.part, c.slots)
 	dims := []int64{c.extOf(axisM), c.extOf(axisN)}
-	size := []plan.Val{c.count(axisM), c.count(axisN)}
-	none := tile.View{}
+	size := []plan.Val{c.size(axisM), c.size(axisN)}
 	for _, p := range c.ps {
-		b := k.Alloc("sum", e.mem, tile.TileBytes(format.F32, dims), 1)
-		p.sum = k.Dense(b, format.F32, dims, size)
-		k.Vec(e.queue, plan.Instr{Op: plan.Vec, Fn: plan.VCopy}, p.sum, none, none, none)
+		p.sum = b.New("sum", e.mem, format.F32, dims, size, 1)
+		e.vec(plan.VCopy, p.sum, 0)
 	}
-	outer := c.wholeK()
+	outer := c.depth()
 	last := len(outer) - 1
 	// Axes of K before the last one are summed block by block as well.
 	var rec func(i int, parts []extent)
 	rec = func(i int, parts []extent) {
 		if i < last {
-			k.Loop(outer[i].n, func(x plan.Val) { rec(i+1, append(parts, extent{x, plan.C(1), 1})) })
+			b.Loop(outer[i].n, func(x plan.Val) { rec(i+1, append(parts, extent{x, plan.C(1), 1})) })
 			return
 		}
-		k.Tiles(outer[last].n, min(g, whole), func(start, n plan.Val) {
-			within := append(append([]extent(nil), parts...), extent{start, n, min(g, whole)})
+		b.Tiles(outer[last].n, g, func(start, n plan.Val) {
+			within := append(append([]extent(nil), parts...), extent{start, n, g})
 			c.kLoop(within, func(ks []extent, _ plan.Val) {
-				first := ks[last].start.Add(start.Scale(-1))
-				c.step(ks, group, first, e)
+				c.step(ks, group, ks[last].start.Add(start.Scale(-1)))
 			})
 			c.promote(e, start, group, dims, size)
 		})
@@ -52,30 +51,37 @@ func (c *contraction) scaled(e *eval, group plan.Val) {
 
 // promote adds the accumulators to the running sums, scaled.
 func (c *contraction) promote(e *eval, kStart, group plan.Val, dims []int64, size []plan.Val) {
-	k := c.k
-	none := tile.View{}
 	lefts := map[*ir.Value]tile.View{}
 	for _, p := range c.ps {
 		v := p.acc
 		if v.Mem() != e.mem {
-			v = k.Transfer(v, e.mem, dims, c.slots, none)
+			v = c.b.Transfer(v, e.mem, dims, c.slots, tile.View{})
 		}
-		t := k.Dense(k.Alloc("scaled", e.mem, tile.TileBytes(format.F32, dims), 1), format.F32, dims, size)
 		if v.Format != format.F32 {
-			k.Vec(e.queue, plan.Instr{Op: plan.Vec, Fn: plan.VCast}, t, v, none, none)
+			t := c.b.New("wide", e.mem, format.F32, dims, size, 1)
+			e.convert(t, v, dims, false)
 			v = t
 		}
-		if p.sa != nil {
-			a, ok := lefts[p.sa]
-			if !ok {
-				a = c.rowScales(e, p, kStart)
-				lefts[p.sa] = a
-			}
-			k.Vec(e.queue, plan.Instr{Op: plan.Vec, Fn: plan.VMul}, t, v, stretch(a, size), none)
-			k.Vec(e.queue, plan.Instr{Op: plan.Vec, Fn: plan.VMul}, t, t, stretch(c.colScales(e, p, kStart, group), size), none)
-			v = t
+		if p.sa == nil {
+			e.vec(plan.VAdd, p.sum, 0, p.sum, v)
+			continue
 		}
-		k.Vec(e.queue, plan.Instr{Op: plan.Vec, Fn: plan.VAdd}, p.sum, p.sum, v, none)
+		a, ok := lefts[p.sa]
+		if !ok {
+			a = c.rowScales(e, p, kStart)
+			lefts[p.sa] = a
+		}
+		w := c.colScales(e, p, kStart, group)
+		if one := w.Size[1]; one.IsConst() && one.C == 1 {
+			// One scale for all columns: it joins those of the rows.
+			f := c.b.New("factor", e.mem, format.F32, []int64{dims[0], 1}, a.Size, 1)
+			e.vec(plan.VMul, f, 0, a, stretch(w, a.Size))
+			e.vec(plan.VFma, p.sum, 0, v, stretch(f, size), p.sum)
+			continue
+		}
+		t := c.b.New("scaled", e.mem, format.F32, dims, size, 1)
+		e.vec(plan.VMul, t, 0, v, stretch(a, size))
+		e.vec(plan.VFma, p.sum, 0, t, stretch(w, size), p.sum)
 	}
 }
 
@@ -85,77 +91,64 @@ func (c *contraction) scaleIndex(p *product, kStart plan.Val) plan.Val {
 	if g >= p.kSize[0] || kStart.IsConst() && kStart.C == 0 {
 		return plan.C(0)
 	}
-	return c.k.Div(kStart, g)
+	return c.b.Div(kStart, g)
 }
 
 // rowScales loads the scales of the tile's rows of a for one block of K as [M,1].
 func (c *contraction) rowScales(e *eval, p *product, kStart plan.Val) tile.View {
-	w, ok := view.Of(p.sa)
-	if !ok || w.Source.Def() != nil {
-		c.k.Fail("the scales of a product must come from a buffer")
-		return tile.View{}
-	}
-	src := tile.View{Param: c.params[w.Source], Format: p.sa.Type.Format, Base: c.scaleIndex(p, kStart).Scale(4 * w.Stride[len(w.Stride)-1]).AddC(4 * w.Offset)}
-	var dims []int64
-	for _, x := range c.side(p, axisM) {
-		src.Base = src.Base.Add(x.start.Scale(4 * w.Stride[x.axis]))
-		src.Size, src.Stride, dims = append(src.Size, x.n), append(src.Stride, 4*w.Stride[x.axis]), append(dims, x.max)
-	}
-	if len(dims) == 0 {
-		src.Size, src.Stride, dims = tile.Consts(1), []int64{4}, []int64{1}
-	}
-	v := c.k.Transfer(src, e.mem, dims, c.slots, tile.View{})
-	v.Size, v.Stride = []plan.Val{c.count(axisM), plan.C(1)}, []int64{4, 4}
+	parts := []axisPart{{len(p.sa.Type.Shape) - 1, extent{c.scaleIndex(p, kStart), plan.C(1), 1}}}
+	v := c.scales(e, p.sa, append(c.side(p, axisM, p.inA), parts...))
+	v.Size, v.Stride = []plan.Val{c.size(axisM), plan.C(1)}, []int64{4, 4}
 	return v
 }
 
 // colScales loads the scales of the tile's columns of b for one block of K as [1,N], or [1,1] where they share one.
 func (c *contraction) colScales(e *eval, p *product, kStart, group plan.Val) tile.View {
-	w, ok := view.Of(p.sb)
-	if !ok || w.Source.Def() != nil {
-		c.k.Fail("the scales of a product must come from a buffer")
-		return tile.View{}
-	}
-	n := len(w.Stride)
-	src := tile.View{Param: c.params[w.Source], Format: p.sb.Type.Format, Base: c.scaleIndex(p, kStart).Scale(4 * w.Stride[n-1]).AddC(4 * w.Offset)}
+	n := len(p.sb.Type.Shape)
+	parts := []axisPart{{n - 1, extent{c.scaleIndex(p, kStart), plan.C(1), 1}}}
 	if p.offset != nil {
-		src.Base = src.Base.Add(group.Scale(4 * w.Stride[0]))
+		parts = append(parts, axisPart{0, extent{group, plan.C(1), 1}})
 	}
-	x := c.side(p, axisN)[0]
-	h := p.block[0]
-	if h == 1 {
-		src.Base = src.Base.Add(x.start.Scale(4 * w.Stride[n-2]))
-		src.Size, src.Stride = []plan.Val{x.n}, []int64{4 * w.Stride[n-2]}
-		v := c.k.Transfer(src, e.mem, []int64{x.max}, c.slots, tile.View{})
-		v.Size, v.Stride = []plan.Val{plan.C(1), x.n}, []int64{4, 4}
-		return v
+	x := c.side(p, axisN, p.inB)[0]
+	size := x.n
+	if h := p.block[0]; h > 1 {
+		// The tile lies within one block of rows of b.
+		at := plan.C(0)
+		if rows := shapeOf(p.b); h < rows[len(rows)-2] && !(x.start.IsConst() && x.start.C == 0) {
+			at = c.b.Div(x.start, h)
+		}
+		x.extent, size = extent{at, plan.C(1), 1}, plan.C(1)
 	}
-	// The tile lies within one block of rows of b.
-	at := plan.C(0)
-	if h < p.bRows() && !(x.start.IsConst() && x.start.C == 0) {
-		at = c.k.Div(x.start, h)
-	}
-	src.Base = src.Base.Add(at.Scale(4 * w.Stride[n-2]))
-	src.Size, src.Stride = tile.Consts(1), []int64{4}
-	v := c.k.Transfer(src, e.mem, []int64{1}, c.slots, tile.View{})
-	v.Size, v.Stride = tile.Consts(1, 1), []int64{4, 4}
+	x.axis = n - 2
+	v := c.scales(e, p.sb, append(parts, x))
+	v.Size, v.Stride = []plan.Val{plan.C(1), size}, []int64{4, 4}
 	return v
 }
 
-func (p *product) bRows() int64 {
-	s := shapeOf(p.b)
-	return s[len(s)-2]
-}
-
-// bindSum hands the running sum to the epilogue in the result's format.
-func (c *contraction) bindSum(e *eval, p *product) {
-	u := c.unfold(p.sum, format.F32)
-	dims := append([]int64(nil), c.ext...)
-	if p.res.Type.Format == format.F32 {
-		e.bind(p.res, u, dims)
-		return
+// scales loads a part of a tensor of scales as f32.
+func (c *contraction) scales(e *eval, s *ir.Value, parts []axisPart) tile.View {
+	if !isLeaf(s) {
+		c.b.Fail("the scales of a product must come from a buffer")
+		return tile.View{}
 	}
-	l := e.alloc("product", p.res.Type.Format, dims, u.Size, 1)
-	c.k.Vec(e.queue, plan.Instr{Op: plan.Vec, Fn: plan.VCast}, l.v, u, tile.View{}, tile.View{})
-	e.done[p.res] = l
+	w, _ := view.Of(s)
+	at := plan.C(w.Offset)
+	var size []plan.Val
+	var dims, stride []int64
+	for _, p := range parts {
+		at = at.Add(p.start.Scale(w.Stride[p.axis]))
+		if p.max > 1 || !p.n.IsConst() {
+			size, dims, stride = append(size, p.n), append(dims, p.max), append(stride, w.Stride[p.axis])
+		}
+	}
+	if size == nil {
+		size, dims, stride = tile.Consts(1), []int64{1}, []int64{1}
+	}
+	v := c.b.Transfer(c.b.global(c.b.in(w.Source), s.Type.Format, at, size, stride), e.mem, dims, c.slots, tile.View{})
+	if s.Type.Format != format.F32 {
+		t := c.b.New("scales", e.mem, format.F32, dims, size, 1)
+		e.convert(t, v, dims, false)
+		v = t
+	}
+	return v
 }

@@ -11,17 +11,9 @@ import (
 // Axis i of value v stands at coordinate i+lead[v] of the iteration. Coordinates below len(outer) are outer: a tile takes a part of
 // them, and an op may only broadcast along them. The axes behind are inner: a tile has them whole.
 type space struct {
-	outer []int64
-	lead  map[*ir.Value]int
-}
-
-// shapeOf gives the concrete shape; symbols are bound before codegen.
-func shapeOf(v *ir.Value) []int64 {
-	s, err := v.Type.Shape.Ints()
-	if err != nil {
-		return nil
-	}
-	return s
+	outer  []int64
+	lead   map[*ir.Value]int
+	placed []*ir.Value // the values that have a lead, in the order they were met
 }
 
 // isLeaf reports whether tiles of the value come from a buffer: it is a parameter of the region, or strides over one.
@@ -30,7 +22,7 @@ func isLeaf(v *ir.Value) bool {
 	return ok && w.Source.Def() == nil
 }
 
-// findSpace finds the iteration with the most outer axes for which all ops that the results need are row by row. Results in fixed are
+// findSpace finds the iteration with the most outer axes for which all ops that the values need are row by row. Values in fixed are
 // taken as given (their producers are not looked into).
 func findSpace(results []*ir.Value, fixed map[*ir.Value]bool) *space {
 	most := 0
@@ -51,7 +43,7 @@ func trySpace(results []*ir.Value, fixed map[*ir.Value]bool, p int) *space {
 		s.outer[i] = -1
 	}
 	for _, r := range results {
-		if !s.place(rowsOf(r), 0, fixed) {
+		if !s.place(r, 0, fixed) {
 			return nil
 		}
 	}
@@ -62,7 +54,7 @@ func trySpace(results []*ir.Value, fixed map[*ir.Value]bool, p int) *space {
 	}
 	// Every result must cover the outer axes fully: a tile is stored once.
 	for _, r := range results {
-		shape := shapeOf(rowsOf(r))
+		shape := shapeOf(r)
 		for c := range s.outer {
 			if n := at(shape, c); n != s.outer[c] {
 				return nil
@@ -70,14 +62,6 @@ func trySpace(results []*ir.Value, fixed map[*ir.Value]bool, p int) *space {
 		}
 	}
 	return s
-}
-
-// rowsOf is the value whose rows a result stores: what an update writes, else the result itself.
-func rowsOf(r *ir.Value) *ir.Value {
-	if r.DefIs(op.Update) {
-		return r.Def().Arg(1)
-	}
-	return r
 }
 
 func at(shape []int64, i int) int64 {
@@ -95,6 +79,7 @@ func (s *space) place(v *ir.Value, lead int, fixed map[*ir.Value]bool) bool {
 		return old == lead || !s.touches(shape, old) && !s.touches(shape, lead)
 	}
 	s.lead[v] = lead
+	s.placed = append(s.placed, v)
 	for i, n := range shape {
 		c := i + lead
 		if c < 0 {
@@ -131,7 +116,7 @@ func (s *space) place(v *ir.Value, lead int, fixed map[*ir.Value]bool) bool {
 	}
 	switch o.Info {
 	case op.Constant:
-		return rank == 0
+		return numel(shape) == 1
 	case op.Iota, op.DimValue:
 		return true
 	case op.Reduce:
@@ -200,6 +185,14 @@ func (s *space) place(v *ir.Value, lead int, fixed map[*ir.Value]bool) bool {
 			}
 		}
 		return same(o.Args()...)
+	case op.Gather:
+		// The index's axes take the place of one axis of a buffer: rows are loaded by number.
+		x, ix := arg(0), arg(1)
+		if !isLeaf(x) {
+			return false
+		}
+		ax := axisOf(o.Attrs.Int("axis", 0), len(x.Type.Shape))
+		return s.place(ix, lead+ax, fixed)
 	case op.Update:
 		return false
 	}

@@ -22,23 +22,13 @@ func (k *K) Finish() (*plan.Kernel, error) {
 	if k.err != nil {
 		return nil, k.err
 	}
-	k.sync()
-	used := make([]int64, len(k.T.Memories))
-	for _, b := range k.bufs {
-		m := k.T.Memories[b.Mem]
-		b.addr = roundUp(used[b.Mem], m.Align)
-		used[b.Mem] = b.addr + b.Bytes*int64(b.Slots)
-		if b.Mem != 0 && used[b.Mem] > m.Size {
-			total := int64(0)
-			for _, c := range k.bufs {
-				if c.Mem == b.Mem {
-					total = roundUp(total, m.Align) + c.Bytes*int64(c.Slots)
-				}
-			}
-			return nil, fmt.Errorf("kernel %s: %w", k.Kern.Name, &Full{m.Name, total, m.Size})
-		}
+	home := k.sync()
+	k.hoist(k.root, home)
+	k.prune()
+	if err := k.place(); err != nil {
+		return nil, err
 	}
-	space := roundUp(used[0], k.T.Memories[0].Align)
+	space := k.local(0)
 	if k.space >= 0 {
 		k.Kern.Params[k.space].Size = space * k.T.Cores()
 	}
@@ -49,7 +39,7 @@ func (k *K) Finish() (*plan.Kernel, error) {
 			k.Kern.Locals = append(k.Kern.Locals, plan.Local{Name: b.Name, Mem: b.Mem, Addr: b.addr, Size: b.Bytes * int64(b.Slots), Slots: b.Slots})
 		}
 	}
-	fix := func(t *plan.Tile) {
+	k.flatten(k.root.body, func(t *plan.Tile) {
 		if !t.Has() || t.Param >= 0 {
 			return
 		}
@@ -61,43 +51,112 @@ func (k *K) Finish() (*plan.Kernel, error) {
 			return
 		}
 		t.Local = locals[b.id]
-	}
-	var flat func(body []*node)
-	put := func(i plan.Instr) { k.Kern.Code = append(k.Kern.Code, i) }
-	flat = func(body []*node) {
-		for _, n := range body {
-			for _, i := range n.before {
-				put(i)
-			}
-			if n.loop {
-				at := len(k.Kern.Code)
-				put(n.ins)
-				flat(n.body)
-				end := plan.Instr{Op: plan.End, Queue: n.ins.Queue, Jump: at, Pos: n.ins.Pos}
-				k.clearTiles(&end)
-				put(end)
-				k.Kern.Code[at].Jump = len(k.Kern.Code) - 1
-			} else {
-				i := n.ins
-				for _, t := range []*plan.Tile{&i.Dst, &i.Dst2, &i.A, &i.B, &i.C} {
-					fix(t)
-					if t.Index != nil {
-						ix := *t.Index
-						fix(&ix)
-						t.Index = &ix
-					}
-				}
-				put(i)
-			}
-			for _, i := range n.after {
-				put(i)
-			}
-		}
-	}
-	flat(k.root.body)
+	})
 	for i := range k.Kern.Locals {
 		k.Kern.Locals[i].Last = len(k.Kern.Code) - 1
 	}
 	k.Kern.Regs = k.regs
 	return &k.Kern, nil
+}
+
+// local is how much of a memory the buffers take that have an address so far.
+func (k *K) local(mem int) int64 {
+	top := int64(0)
+	for _, b := range k.bufs {
+		if b.Mem == mem {
+			top = max(top, b.addr+b.Bytes*int64(b.Slots))
+		}
+	}
+	return roundUp(top, k.T.Memories[mem].Align)
+}
+
+// place gives every buffer its address: all live throughout the kernel.
+func (k *K) place() error {
+	used := make([]int64, len(k.T.Memories))
+	for _, b := range k.bufs {
+		b.addr = roundUp(used[b.Mem], k.T.Memories[b.Mem].Align)
+		used[b.Mem] = b.addr + b.Bytes*int64(b.Slots)
+	}
+	var worst *Full
+	for m := 1; m < len(used); m++ {
+		have := k.T.Memories[m].Size
+		if used[m] > have && (worst == nil || float64(used[m])/float64(have) > float64(worst.Need)/float64(worst.Have)) {
+			worst = &Full{k.T.Memories[m].Name, used[m], have}
+		}
+	}
+	if worst != nil {
+		return fmt.Errorf("kernel %s: %w", k.Kern.Name, worst)
+	}
+	return nil
+}
+
+// prune drops registers that are computed and never read.
+func (k *K) prune() {
+	for again := true; again; {
+		again = false
+		read := map[plan.Reg]bool{}
+		var see func(n *node)
+		see = func(n *node) {
+			eachVal(&n.ins, func(v *plan.Val) {
+				for _, t := range v.Terms {
+					read[t.Reg] = true
+				}
+			})
+			for _, c := range n.prologue {
+				see(c)
+			}
+			for _, c := range n.body {
+				see(c)
+			}
+		}
+		see(k.root)
+		var clean func(list []*node) []*node
+		clean = func(list []*node) []*node {
+			out := list[:0]
+			for _, n := range list {
+				if n.ins.Op == plan.Set && !n.loop && !read[n.ins.Reg] && len(n.before)+len(n.after) == 0 {
+					again = true
+					continue
+				}
+				n.body, n.prologue = clean(n.body), clean(n.prologue)
+				out = append(out, n)
+			}
+			return out
+		}
+		k.root.body = clean(k.root.body)
+	}
+}
+
+// flatten writes the code out, fix completing its tiles.
+func (k *K) flatten(body []*node, fix func(*plan.Tile)) {
+	put := func(i plan.Instr) { k.Kern.Code = append(k.Kern.Code, i) }
+	for _, n := range body {
+		for _, i := range n.before {
+			put(i)
+		}
+		k.flatten(n.prologue, fix)
+		if n.loop {
+			at := len(k.Kern.Code)
+			put(n.ins)
+			k.flatten(n.body, fix)
+			end := plan.Instr{Op: plan.End, Queue: n.ins.Queue, Jump: at, Pos: n.ins.Pos}
+			k.clearTiles(&end)
+			put(end)
+			k.Kern.Code[at].Jump = len(k.Kern.Code) - 1
+		} else {
+			i := n.ins
+			for _, t := range [...]*plan.Tile{&i.Dst, &i.Dst2, &i.A, &i.B, &i.C} {
+				fix(t)
+				if t.Index != nil {
+					ix := *t.Index
+					fix(&ix)
+					t.Index = &ix
+				}
+			}
+			put(i)
+		}
+		for _, i := range n.after {
+			put(i)
+		}
+	}
 }

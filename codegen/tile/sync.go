@@ -26,14 +26,17 @@ type edge struct {
 	credits    int
 }
 
-// sync adds the signals and waits of the whole kernel.
-func (k *K) sync() {
+// sync adds the signals and waits of the whole kernel. It returns each buffer's home: the innermost loop that contains all its
+// accesses.
+func (k *K) sync() map[*Buf]*node {
+	home := k.homes()
 	for _, b := range k.bufs {
-		if b.Slots > 1 {
-			k.rotate(b)
+		if h := home[b]; b.Slots > 1 && h != nil {
+			k.rotate(b, h)
 		}
 	}
-	k.syncLoop(k.root, k.homes())
+	k.syncLoop(k.root, home)
+	return home
 }
 
 // homes finds for every buffer the innermost loop that contains all its accesses.
@@ -74,11 +77,7 @@ func common(a, b *node) *node {
 }
 
 // rotate moves a buffer to its next slot at the end of each round of its home loop.
-func (k *K) rotate(b *Buf) {
-	h := k.homes()[b]
-	if h == nil {
-		return
-	}
+func (k *K) rotate(b *Buf, h *node) {
 	i := plan.Instr{Op: plan.Set, Queue: k.T.scalar, Fn: plan.SMod, X: plan.R(b.slot).AddC(1), Y: plan.C(int64(b.Slots)), Reg: b.slot, Pos: k.Pos}
 	k.clearTiles(&i)
 	h.body = append(h.body, &node{ins: i, parent: h})
@@ -156,7 +155,7 @@ func (k *K) syncLoop(l *node, home map[*Buf]*node) {
 			add(edge{from: write.queue, to: e.queue, after: write.child, bef: e.child, carried: true, credits: credits})
 		}
 	}
-	for _, e := range edges {
+	for _, e := range needed(edges) {
 		f := len(k.Kern.Flags)
 		k.Kern.Flags = append(k.Kern.Flags, plan.Flag{
 			Name: fmt.Sprintf("%s_%s_%d", k.T.Queues[e.from].Name, k.T.Queues[e.to].Name, f), From: e.from, To: e.to, Credits: e.credits,
@@ -169,6 +168,25 @@ func (k *K) syncLoop(l *node, home map[*Buf]*node) {
 		s.after = append(s.after, si)
 		w.before = append(w.before, wi)
 	}
+}
+
+// needed leaves out edges that others imply: between the same queues, a signal that comes later and a wait that comes earlier order
+// all that the others do, since both queues work in order.
+func needed(edges []edge) []edge {
+	var out []edge
+	for i, e := range edges {
+		implied := false
+		for j, f := range edges {
+			if i == j || f.from != e.from || f.to != e.to || f.carried != e.carried || f.credits != e.credits {
+				continue
+			}
+			implied = implied || f.after >= e.after && f.bef <= e.bef
+		}
+		if !implied {
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // inside reports whether n stands somewhere under l.

@@ -17,6 +17,9 @@ type Target struct {
 	mems   map[string]int
 	queues map[string]int
 	scalar int
+	units  int64   // of the vector engine
+	routes [][]int // by from*len(Memories)+to
+	casts  []*chip.Engine
 }
 
 // NewTarget numbers a chip's memories and queues.
@@ -52,7 +55,89 @@ func NewTarget(c *chip.Chip) (*Target, error) {
 		t.scalar = len(t.Queues)
 		t.Queues = append(t.Queues, plan.Queue{Name: "scalar", Kind: plan.Scalar})
 	}
+	t.units = 1
+	if e, _, ok := c.Vector(format.F32, chip.Basic); ok {
+		t.units = int64(max(e.Units, 1))
+	}
+	t.casts = c.EnginesOf(chip.Vector)
 	return t, nil
+}
+
+// Units is how many units the vector engine of a core has: rows of an instruction are divided among them.
+func (t *Target) Units() int64 { return t.units }
+
+// Casts reports whether a vector engine converts one format into another.
+func (t *Target) Casts(from, to format.Format) bool {
+	for _, e := range t.casts {
+		if e.CanCast(from, to) {
+			return true
+		}
+	}
+	return false
+}
+
+// CastRoute is the shortest chain of conversions of the vector engine from one format to another, from's successor first, whose
+// formats in between hold every value that keep accepts exactly; nil if there is none. Ties go to the conversions that the chip's file
+// names first.
+func (t *Target) CastRoute(from, to format.Format, keep func(format.Format) bool) []format.Format {
+	prev := map[format.Format]format.Format{from: from}
+	for queue := []format.Format{from}; len(queue) > 0; queue = queue[1:] {
+		at := queue[0]
+		if at == to {
+			var way []format.Format
+			for ; at != from; at = prev[at] {
+				way = append([]format.Format{at}, way...)
+			}
+			return way
+		}
+		for _, e := range t.casts {
+			for _, p := range e.Casts {
+				if _, seen := prev[p.To]; p.From == at && !seen && (p.To == to || keep(p.To)) {
+					prev[p.To] = at
+					queue = append(queue, p.To)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// ScalarReads reports whether the scalar unit reads a memory of the core.
+func (t *Target) ScalarReads(mem int) bool {
+	for _, e := range t.Chip.EnginesOf(chip.Scalar) {
+		for _, m := range e.Mem {
+			if t.mems[m] == mem {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Indirect reports whether the direct path between two memories takes a list of rows.
+func (t *Target) Indirect(from, to int) bool {
+	p := t.path(from, to)
+	return p >= 0 && t.Chip.Paths[p].Indirect
+}
+
+// StageMem is the memory through which bytes go from global memory to global memory the fastest: it has a direct path in
+// and one out.
+func (t *Target) StageMem() (int, error) {
+	best, rate := 0, 0.0
+	for m := 1; m < len(t.Memories); m++ {
+		in, out := t.path(0, m), t.path(m, 0)
+		if in < 0 || out < 0 {
+			continue
+		}
+		r := min(t.Chip.Paths[in].Rate.Value, t.Chip.Paths[out].Rate.Value)
+		if r > rate || r == rate && t.Memories[m].Size > t.Memories[best].Size {
+			best, rate = m, r
+		}
+	}
+	if best == 0 {
+		return 0, fmt.Errorf("%s has no memory with a path from %s and one back", t.Chip.Name, t.Memories[0].Name)
+	}
+	return best, nil
 }
 
 // Mem returns the number of a memory by name.
@@ -98,6 +183,14 @@ func (t *Target) path(from, to int) int {
 	return best
 }
 
+// Path gives the direct path between two memories, by number, or nil.
+func (t *Target) Path(from, to int) *chip.Path {
+	if p := t.path(from, to); p >= 0 {
+		return t.Chip.Paths[p]
+	}
+	return nil
+}
+
 func (t *Target) known(mem string) bool { _, ok := t.mems[mem]; return ok }
 
 // Direct reports whether data moves from one memory to another in one instruction.
@@ -108,6 +201,12 @@ func (t *Target) Direct(from, to int) bool { return from == to || t.path(from, t
 func (t *Target) Route(from, to int) []int {
 	if from == to {
 		return []int{}
+	}
+	if t.routes == nil {
+		t.routes = make([][]int, len(t.Memories)*len(t.Memories))
+	}
+	if w := t.routes[from*len(t.Memories)+to]; w != nil {
+		return w
 	}
 	prev := make([]int, len(t.Memories))
 	for i := range prev {
@@ -132,6 +231,7 @@ func (t *Target) Route(from, to int) []int {
 	for at := to; at != from; at = prev[at] {
 		way = append([]int{at}, way...)
 	}
+	t.routes[from*len(t.Memories)+to] = way
 	return way
 }
 

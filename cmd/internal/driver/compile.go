@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -37,52 +38,60 @@ type Built struct {
 	Precision chip.Precision
 }
 
-// entry finds the function to compile.
-func entry(m *ir.Module, name string) (*ir.Func, error) {
-	if name != "" {
-		if f := m.Func(name); f != nil {
-			return f, nil
-		}
-	}
-	var names []string
-	for _, f := range m.Entries() {
-		names = append(names, f.Name)
-	}
-	if name != "" {
+// choose finds the entry that a request means among those that a model has.
+func choose(names []string, name string) (string, error) {
+	switch {
+	case name != "" && slices.Contains(names, name):
+		return name, nil
+	case name != "":
 		d := diag.Errorf("", diag.Range{}, "the model has no entry %q", name).Suggest(name, names)
 		d.Expected = "one of " + strings.Join(names, ", ")
-		return nil, d
-	}
-	switch {
-	case len(names) == 1:
-		return m.Func(names[0]), nil
-	case m.Func("prefill") != nil:
-		return m.Func("prefill"), nil
+		return "", d
 	case len(names) == 0:
-		return nil, fmt.Errorf("the model has no entry: mark one with entry")
+		return "", fmt.Errorf("the model has no entry: mark one with entry")
+	case len(names) == 1:
+		return names[0], nil
+	case slices.Contains(names, "prefill"):
+		return "prefill", nil
 	}
-	return nil, fmt.Errorf("the model has several entries; choose one with --entry: %s", strings.Join(names, ", "))
+	return "", fmt.Errorf("the model has several entries; choose one with --entry: %s", strings.Join(names, ", "))
 }
 
 // Lower gives the module of one entry at the level of primitive ops, its symbols free but for what is bound.
 func (m *Model) Lower(req Request) (*ir.Module, *ir.Func, error) {
+	names, err := m.Entries()
+	if err != nil {
+		return nil, nil, err
+	}
+	name, err := choose(names, req.Entry)
+	if err != nil {
+		return nil, nil, err
+	}
+	mod, err := m.LowerAll(req, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return mod, mod.Func(name), nil
+}
+
+// LowerAll gives the module of some entries, or of all.
+func (m *Model) LowerAll(req Request, entries ...string) (*ir.Module, error) {
 	act := format.F32
 	if req.Chip != nil {
 		p, err := choosePrecision(req.Chip, req.Precision, m.StoresFP8())
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		act = activation(req.Chip, p)
 	} else if req.Precision != "" && req.Precision != Auto && req.Precision != "f32" {
-		return nil, nil, fmt.Errorf("the reference computes in f32 only, --precision %s is a chip's", req.Precision)
+		return nil, fmt.Errorf("the reference computes in f32 only, --precision %s is a chip's", req.Precision)
 	}
-	low, err := m.lower(req, act)
+	low, err := m.lower(req, act, entries)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	m.Warnings.Merge(low.Warnings)
-	f, err := entry(low.Module, req.Entry)
-	return low.Module, f, err
+	return low.Module, nil
 }
 
 // Compile compiles one entry for a chip.

@@ -209,8 +209,13 @@ func (m *Model) Close() {
 	}
 }
 
-// lower builds the module. IR is parsed anew each time, since passes rewrite it in place.
-func (m *Model) lower(req Request, act format.Format) (*mg.Lowered, error) {
+// maxOps bounds a module. The largest model known, its experts unrolled one by one, has 410,000 ops an entry; a config that asks for
+// a million layers should fail before it has taken gigabytes.
+const maxOps = 1_500_000
+
+// lower builds the module of some entries, or of all when none is named. IR is parsed anew each time, since passes rewrite it in
+// place.
+func (m *Model) lower(req Request, act format.Format, entries []string) (*mg.Lowered, error) {
 	switch {
 	case m.Plan != nil:
 		return nil, fmt.Errorf("%s is a plan; it is compiled already", m.Path)
@@ -228,9 +233,12 @@ func (m *Model) lower(req Request, act format.Format) (*mg.Lowered, error) {
 		if v := ir.Verify(mod); v.HasErrors() {
 			return nil, v.Err()
 		}
+		if len(entries) > 0 {
+			mod.Funcs = slices.DeleteFunc(mod.Funcs, func(f *ir.Func) bool { return !slices.Contains(entries, f.Name) })
+		}
 		return &mg.Lowered{Module: mod, Warnings: &diag.List{}}, nil
 	}
-	opt := mg.Options{Config: m.config, Set: req.Set, Activation: act, Taps: req.Taps}
+	opt := mg.Options{Config: m.config, Set: req.Set, Activation: act, Taps: req.Taps, Entries: entries, MaxOps: maxOps}
 	if m.file != nil {
 		opt.Stored = func(name string) (mg.Stored, bool) {
 			i, ok := m.file.Lookup(name)
@@ -319,6 +327,27 @@ func (m *Model) Symbols() []string {
 	return nil
 }
 
+// Entries are the functions that can be run.
+func (m *Model) Entries() ([]string, error) {
+	switch {
+	case m.Program != nil:
+		return m.Program.Entries(), nil
+	case m.Checkpoint != nil:
+		return m.Checkpoint.Program.Entries(), nil
+	case m.Plan != nil:
+		return nil, fmt.Errorf("%s is a plan; it is compiled already", m.Path)
+	}
+	mod, l := ir.Parse(diag.NewSource(m.Path, []byte(m.IR)))
+	if err := l.Err(); err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, f := range mod.Entries() {
+		out = append(out, f.Name)
+	}
+	return out, nil
+}
+
 // VocabSize is the number of tokens that the config names, or 0.
 func (m *Model) VocabSize() int64 {
 	if m.Checkpoint == nil {
@@ -332,7 +361,7 @@ func (m *Model) VocabSize() int64 {
 func (m *Model) Check() (*diag.List, error) {
 	var all diag.List
 	all.Merge(m.Warnings)
-	low, err := m.lower(Request{}, format.F32)
+	low, err := m.lower(Request{}, format.F32, nil)
 	if err != nil {
 		if open, ok := needsConfig(err); ok && m.config == nil && m.Program != nil {
 			all.Merge(open)

@@ -73,14 +73,20 @@ type reference struct {
 }
 
 func (m *Model) newReference(req Request, room int64) (Session, error) {
-	mod, _, err := m.Lower(Request{Entry: "prefill", Set: req.Set, Precision: req.Precision})
+	names, err := m.Entries()
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range []string{"prefill", "decode"} {
+		if _, err := choose(names, n); err != nil {
+			return nil, err
+		}
+	}
+	mod, err := m.LowerAll(Request{Set: req.Set, Precision: req.Precision}, "prefill", "decode")
 	if err != nil {
 		return nil, err
 	}
 	r := &reference{prefill: mod.Func("prefill"), decode: mod.Func("decode"), room: room}
-	if r.prefill == nil || r.decode == nil {
-		return nil, fmt.Errorf("generating needs the entries prefill and decode")
-	}
 	if err := fitsReference(r.decode, map[string]int64{"B": 1, "T": 1, "S": room}); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 
 	"apogee/targets/plan"
@@ -78,14 +79,12 @@ func (m *Model) Time(ctx context.Context, req Request, opt clock.Options) ([]Tim
 	}
 	entries := []string{req.Entry}
 	if req.Entry == "" {
-		mod, _, err := m.Lower(req)
-		if mod == nil {
+		names, err := m.Entries()
+		if err != nil {
 			return nil, err
 		}
-		if mod.Func("prefill") != nil && mod.Func("decode") != nil {
+		if slices.Contains(names, "prefill") && slices.Contains(names, "decode") {
 			entries = []string{"prefill", "decode"}
-		} else if err != nil {
-			return nil, err
 		}
 	}
 	var out []Timed

@@ -1,0 +1,204 @@
+package codegen
+
+import (
+	"fmt"
+	"strconv"
+
+	"apogee/ir"
+	"apogee/ir/format"
+	"apogee/ir/op"
+	"apogee/ir/view"
+	"apogee/targets/plan"
+)
+
+// newBuffer gives a value a buffer.
+func (b *compiler) newBuffer(v *ir.Value, name string, kind plan.BufferKind) int {
+	i := b.addBuffer(name, kind, v.Type.Format, shapeOf(v))
+	b.buffer[v] = i
+	return i
+}
+
+// addBuffer adds a buffer whose name is made unique.
+func (b *compiler) addBuffer(name string, kind plan.BufferKind, f format.Format, shape []int64) int {
+	if name == "" {
+		name = "t"
+	}
+	base := name
+	for {
+		n := b.names[base]
+		b.names[base]++
+		if n == 0 && base != "t" {
+			break
+		}
+		name = base + "." + strconv.Itoa(n)
+		if b.names[name] == 0 {
+			b.names[name]++
+			break
+		}
+	}
+	size, _ := format.NumBytes(f, numel(shape))
+	b.p.Buffers = append(b.p.Buffers, plan.Buffer{Name: name, Kind: kind, Format: f, Shape: shape, Size: size, First: -1, Last: -1})
+	return len(b.p.Buffers) - 1
+}
+
+// weight gives a weight its buffer; the same tensor loaded in the same way is there once.
+func (b *compiler) weight(o *ir.Op) {
+	v, name := o.Result(0), o.Attrs.Str("name", "")
+	s := &plan.Source{Name: name, Stack: o.Attrs.Int("stack", 0), Stored: o.Attrs.Format("stored", v.Type.Format),
+		Scale: o.Attrs.Str("scale", ""), Block: o.Attrs.Ints("block"), Shape: shapeOf(v)}
+	if s.Stack > 0 {
+		s.Shape = s.Shape[1:]
+	}
+	key := name + "\x00" + v.Type.Format.String() + "\x00" + s.Stored.String() + "\x00" + s.Scale
+	for _, d := range append(shapeOf(v), s.Block...) {
+		key += "\x00" + strconv.FormatInt(d, 10)
+	}
+	if i, ok := b.weights[key]; ok {
+		b.buffer[v] = i
+		return
+	}
+	i := b.newBuffer(v, name, plan.Weight)
+	b.p.Buffers[i].Source = s
+	b.weights[key] = i
+}
+
+// workspace is the buffer for scratch of kernels, of at least the given size. All steps share it.
+func (b *compiler) workspace(size int64) int {
+	if b.space < 0 {
+		b.space = b.addBuffer("workspace", plan.Workspace, format.U8, []int64{0})
+	}
+	w := &b.p.Buffers[b.space]
+	w.Size = max(w.Size, size)
+	w.Shape[0] = w.Size
+	return b.space
+}
+
+// liveness finds the last op that reads each value, its reshapes included: they are the same bytes.
+func (b *compiler) liveness() {
+	b.last, b.order = map[*ir.Value]int{}, map[*ir.Op]int{}
+	n := 0
+	for o := b.f.Body.First(); o != nil; o = o.Next() {
+		n++
+		b.order[o] = n
+		if o.Is(op.Reshape) {
+			continue
+		}
+		for i := 0; i < o.NumArgs(); i++ {
+			b.last[source(o.Arg(i))] = n
+		}
+	}
+}
+
+// source is the value that a reshape at the level of the function has its bytes from.
+func source(v *ir.Value) *ir.Value {
+	for v.DefIs(op.Reshape) {
+		v = v.Def().Arg(0)
+	}
+	return v
+}
+
+// inPlace is the operand in whose buffer result i of a kernel is made, or -1. A result is made in place when it is an update of the
+// whole operand, which nothing else in the kernel reads.
+func inPlace(o *ir.Op, i int) int {
+	r := o.Regions[0].Last().Arg(i)
+	if !r.DefIs(op.Update) {
+		return -1
+	}
+	x := r.Def().Arg(0)
+	w, ok := view.Of(x)
+	if !ok || w.Source.Owner() != o.Regions[0] || !w.Dense() || numel(w.Size) != numel(shapeOf(w.Source)) {
+		return -1
+	}
+	for v := x; ; v = v.Def().Arg(0) {
+		if v.NumUses() != 1 {
+			return -1
+		}
+		if v == w.Source {
+			return v.Index()
+		}
+	}
+}
+
+// alias gives the buffer of an operand that a kernel writes to. The operand is copied first if somebody reads it later.
+func (b *compiler) alias(o *ir.Op, from int) (int, error) {
+	x := o.Arg(from)
+	buf := b.buffer[x]
+	free := b.last[source(x)] <= b.order[o]
+	for i := 0; i < o.NumArgs(); i++ { // given twice
+		free = free && (i == from || b.buffer[o.Arg(i)] != buf)
+	}
+	if k := b.p.Buffers[buf].Kind; free && (k == plan.State || k == plan.Temp) {
+		return buf, nil
+	}
+	to := b.addBuffer(x.Name, plan.Temp, x.Type.Format, shapeOf(x))
+	return to, b.copy(x, buf, to, o)
+}
+
+// copy adds the step that copies one buffer to another of the same type.
+func (b *compiler) copy(like *ir.Value, from, to int, at *ir.Op) error {
+	m := ir.NewModule("copy")
+	f := m.NewFunc("copy")
+	x := f.AddInput("x", like.Type)
+	ir.AtEnd(f.Body).Return(x)
+	k := f.Body.NewOp(op.Kernel, ir.Pos{}, []*ir.Value{x}, ir.A("name", "copy", "kind", "copy"), []ir.Type{like.Type}, f.Return())
+	r := k.NewRegion()
+	ir.AtEnd(r).Yield(r.AddParam("x", like.Type))
+	c, err := b.compile(k, plan.Pos{})
+	if err != nil {
+		return err
+	}
+	b.steps(c, []int{from}, []int{to}, "copy", b.pos(at.Pos))
+	return nil
+}
+
+// finish binds results and states to the buffers that the caller reads.
+func (b *compiler) finish(ret *ir.Op) error {
+	f := b.f
+	results := ret.NumArgs() - f.States
+	for i := 0; i < results; i++ {
+		v := ret.Arg(i)
+		name := fmt.Sprintf("result%d", i)
+		if i < len(f.Results) {
+			name = f.Results[i]
+		}
+		buf := b.buffer[v]
+		if x := &b.p.Buffers[buf]; x.Kind == plan.Temp {
+			x.Kind, x.Name, x.Shape = plan.Output, name, shapeOf(v)
+			continue
+		}
+		// An input, a weight, a state or a value returned twice: the result is a copy.
+		b.p.Buffers = append(b.p.Buffers, plan.Buffer{Name: name, Kind: plan.Output, Format: v.Type.Format, Shape: shapeOf(v), Size: bytesOf(v), First: -1, Last: -1})
+		if err := b.copy(v, buf, len(b.p.Buffers)-1, ret); err != nil {
+			return err
+		}
+	}
+	// States that take what another state held: all are read before any is written.
+	type move struct {
+		v        *ir.Value
+		from, to int
+	}
+	var moves []move
+	target := map[int]bool{}
+	for i, s := range f.StateParams() {
+		v := ret.Arg(results + i)
+		if from, to := b.buffer[v], b.buffer[s]; from != to {
+			moves = append(moves, move{v, from, to})
+			target[to] = true
+		}
+	}
+	for i, m := range moves {
+		if target[m.from] {
+			t := b.addBuffer(m.v.Name, plan.Temp, m.v.Type.Format, shapeOf(m.v))
+			if err := b.copy(m.v, m.from, t, ret); err != nil {
+				return err
+			}
+			moves[i].from = t
+		}
+	}
+	for _, m := range moves {
+		if err := b.copy(m.v, m.from, m.to, ret); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,416 @@
+package codegen
+
+import (
+	"math"
+	"slices"
+
+	"apogee/codegen/tile"
+	"apogee/ir"
+	"apogee/ir/op"
+	"apogee/targets/chip"
+)
+
+// tiling is how a contract kernel is cut.
+type tiling struct {
+	mt, nt   int64 // rows and columns of a result tile
+	kp, kt   int64 // elements of K loaded from global memory at a time, and multiplied by one instruction
+	slots    int   // of the operands' buffers
+	accs     int   // of the accumulators'
+	resident bool  // the left operand's tile is loaded once for all of K
+	slice    int64 // of the longest axis of the tile that the epilogue works on at a time
+	splits   int64 // parts that K is cut in, each a block of its own; their sums are added by a second launch
+	once     int   // slots of what is loaded once a block
+	cycles   float64
+}
+
+// tiler finds the tiling of a contract kernel with the least estimated time. The estimate is that of the simulated chip in broad
+// strokes: what each queue does for a block, waves of blocks over the cores, memory and cache shared by all. It is for choosing only, no
+// result is made from it.
+type tiler struct {
+	t  *tile.Target
+	c  *contraction
+	ps []*product
+
+	m, n, k, batch int64 // batch includes groups; m is of one of them
+	wayA, wayB     []int // memories from global to the engine
+	acc, vec       int   // memories
+	// chip facts, per core and cycle
+	memory, cache, cacheBytes float64
+	latency, launch           float64
+	vecRate                   float64
+	passes                    int64 // of the vector engine over the result
+	tiles                     int64 // that the vector engine holds at once in the epilogue
+	prologue                  int64 // the same for computed operands
+	lefts                     []*ir.Value
+	direct                    bool
+}
+
+func newTiler(c *contraction) *tiler {
+	p := c.ps[0]
+	t := c.j.t
+	x := &tiler{t: t, c: c, ps: c.ps, k: prod(p.kSize), n: prod(pick(c.out, p.axes(axisN)))}
+	groups := c.groups()
+	x.m = max(ceilDiv(prod(pick(c.out, p.axes(axisM))), groups), 1)
+	x.batch = prod(pick(c.out, p.axes(axisBatch))) * groups
+	x.wayA, x.wayB = t.Route(0, t.Mem(p.engine.A)), t.Route(0, t.Mem(p.engine.B))
+	x.acc = t.Mem(p.engine.Acc)
+	ch := t.Chip
+	g := ch.Global()
+	perCore := func(m *chip.Memory) float64 {
+		if m == nil || !m.Bandwidth.Stated() {
+			return math.Inf(1)
+		}
+		return m.Bandwidth.Value * ch.Derate("memory", m.Name) / ch.Clock.Value / ch.Cores.Value
+	}
+	cache := ch.CacheOf(g.Name)
+	x.memory, x.cache = perCore(g), perCore(cache)
+	if cache != nil {
+		x.cacheBytes = cache.Size.Value
+	}
+	x.latency, x.launch = ch.Cycles(g.Latency.Value), ch.Cycles(ch.Launch.Value)
+	x.vec, _, _ = t.VectorMem(vecFormat)
+	x.vecRate = 1
+	if e, r, ok := ch.Vector(vecFormat, chip.Basic); ok {
+		x.vecRate = r.ElementsPerCycle.Value * float64(max(e.Units, 1))
+	}
+	x.direct = c.direct()
+	for _, q := range c.ps {
+		if !slices.Contains(x.lefts, q.a) {
+			x.lefts = append(x.lefts, q.a)
+		}
+		for _, v := range []*ir.Value{q.a, q.b} {
+			if !isLeaf(v) {
+				x.prologue = 4
+			}
+		}
+	}
+	for o := c.j.region.First(); o != nil; o = o.Next() {
+		if o.Info.Class == op.Elementwise || o.Info.Class == op.Numeric {
+			x.passes++
+		}
+	}
+	x.tiles = min(x.passes+int64(len(c.ps)), 6)
+	if x.passes > 0 {
+		x.tiles++
+	}
+	return x
+}
+
+// find gives the best tiling that fits the memories when each is smaller by the factor tight.
+func (x *tiler) find(tight float64) (tiling, bool) {
+	p := x.ps[0]
+	gm, gn, gk := max(int64(p.rate.M), 1), max(int64(p.rate.N), 1), max(int64(p.rate.K), 1)
+	best := tiling{cycles: math.Inf(1)}
+	found := false
+	for _, mt := range candidates(x.m, gm, 512) {
+		for _, nt := range candidates(x.n, gn, 512) {
+			if h := x.c.rowsPerScale(); h > 1 && h < x.n { // tiles of N must not straddle a block of scales
+				nt = min(nt, h)
+				for h%nt != 0 {
+					nt--
+				}
+			}
+			for _, splits := range x.splits(mt, nt) {
+				for v := 0; v < 4; v++ {
+					t := tiling{mt: mt, nt: nt, splits: splits, resident: v&1 == 0, accs: 1 + v>>1, slots: 2, once: 1}
+					if t.resident && (x.scaledBlock() > 0 || len(p.kSize) > 1 && x.c.scaled()) {
+						continue
+					}
+					if !x.fill(&t, gk, tight) {
+						continue
+					}
+					t.cycles = x.estimate(&t)
+					if t.cycles < best.cycles {
+						best, found = t, true
+					}
+				}
+			}
+		}
+	}
+	return best, found
+}
+
+// candidates are tile sizes for n elements: whole, even parts of it rounded to the engine's step, and its small multiples.
+func candidates(n, step, most int64) []int64 {
+	var out []int64
+	add := func(v int64) {
+		v = min(max(v, 1), n)
+		if v <= most && !slices.Contains(out, v) {
+			out = append(out, v)
+		}
+	}
+	for parts := int64(1); parts <= 160; parts += max(parts/8, 1) {
+		add(up(ceilDiv(n, parts), step))
+	}
+	for v := step; v <= most && v < n; v *= 2 {
+		add(v)
+	}
+	if step > 1 {
+		for v := min(step, n); v >= 1; v /= 2 { // smaller than a step: for little memories
+			add(v)
+			if v == 1 {
+				break
+			}
+		}
+	}
+	return out
+}
+
+// splits are the numbers of parts that K may be cut in for a tile size: more than one only where blocks are few.
+func (x *tiler) splits(mt, nt int64) []int64 {
+	out := []int64{1}
+	if !x.c.canSplit() {
+		return out
+	}
+	blocks := x.batch * ceilDiv(x.m, mt) * ceilDiv(x.n, nt)
+	for s := int64(2); s <= 64 && blocks*s <= 2*x.t.Cores() && x.k/s >= 256; s *= 2 {
+		out = append(out, s)
+	}
+	return out
+}
+
+// scaledBlock is how many elements of K share a scale or may add up before promotion; 0 for all.
+func (x *tiler) scaledBlock() int64 {
+	p := x.ps[0]
+	switch {
+	case p.sa != nil && p.block[1] < x.k:
+		return p.block[1]
+	case p.sa == nil && p.rate.Promote > 0 && int64(p.rate.Promote) < x.k:
+		return int64(p.rate.Promote)
+	}
+	return 0
+}
+
+func bits(v *ir.Value) int64 { return int64(v.Type.Format.Bits()) }
+
+// fill completes a tiling with the largest steps of K that fit; false if none does.
+func (x *tiler) fill(t *tiling, gk int64, tight float64) bool {
+	p := x.ps[0]
+	depth := ceilDiv(x.k, t.splits)
+	if g := x.scaledBlock(); g > 0 {
+		depth = g
+	}
+	// Bytes of one step that hide a memory's latency and a transfer's start, and no more.
+	ea, eb := bits(p.a), bits(p.b)
+	per := (t.nt*eb*int64(len(x.ps)) + 7) / 8
+	if !t.resident {
+		per += (t.mt*ea + 7) / 8
+	}
+	want := max(min(depth, up(max(64<<10/max(per, 1), 1), gk)), 1)
+	for kp := want; ; {
+		t.kp = kp
+		if x.fits(t, gk, tight) {
+			return true
+		}
+		if kp <= 1 {
+			return false
+		}
+		next := ceilDiv(kp, 2)
+		if next > gk {
+			next = up(next, gk)
+			if next >= kp {
+				next = kp - 1
+			}
+		}
+		kp = next
+	}
+}
+
+// fits checks the memories, choosing the engine's step of K and the epilogue's slice.
+func (x *tiler) fits(t *tiling, gk int64, tight float64) bool {
+	var used [16]float64
+	size := func(mem int) float64 { return float64(x.t.Memories[mem].Size) / tight * 0.98 }
+	bytes := func(n, b int64) float64 { return float64((n*b + 7) / 8) }
+	stage := func(way []int, rows, e int64, resident bool) {
+		slots := float64(t.slots)
+		k := t.kp
+		if resident {
+			slots, k = float64(t.once), x.k
+		}
+		used[way[0]] += slots * bytes(rows*k, e)
+	}
+	depth := t.kp
+	staged := len(x.wayA) > 1 || len(x.wayB) > 1
+	if staged {
+		// The engine's own memories bound its step.
+		for _, w := range [...]struct {
+			way  []int
+			rows int64
+			e    int64
+			n    int
+		}{{x.wayA, t.mt, bits(x.ps[0].a), len(x.lefts)}, {x.wayB, t.nt, bits(x.ps[0].b), len(x.ps)}} {
+			if last := w.way[len(w.way)-1]; len(w.way) > 1 {
+				room := int64(size(last)*8) / (2 * w.rows * w.e * int64(w.n))
+				if w.way[len(w.way)-1] == x.wayA[len(x.wayA)-1] && len(x.wayA) > 1 && len(x.wayB) > 1 && x.wayA[len(x.wayA)-1] == x.wayB[len(x.wayB)-1] {
+					room /= 2
+				}
+				depth = min(depth, room)
+			}
+		}
+		if depth < 1 {
+			return false
+		}
+		if depth < t.kp && depth > gk {
+			depth = depth / gk * gk
+		}
+	}
+	t.kt = depth
+	for i, q := range x.ps {
+		if slices.Index(x.lefts, q.a) >= 0 && firstLeft(x.ps, i) {
+			stage(x.wayA, t.mt, bits(q.a), t.resident)
+			for _, w := range x.wayA[1:] {
+				used[w] += 2 * bytes(t.mt*t.kt, bits(q.a))
+			}
+			if !isLeaf(q.a) {
+				k := t.kp
+				if t.resident {
+					k = x.k
+				}
+				used[x.vec] += float64(x.prologue) * bytes(t.mt*k, 32)
+			}
+		}
+		stage(x.wayB, t.nt, bits(q.b), false)
+		for _, w := range x.wayB[1:] {
+			used[w] += 2 * bytes(t.nt*t.kt, bits(q.b))
+		}
+		if !isLeaf(q.b) {
+			used[x.vec] += float64(x.prologue) * bytes(t.nt*t.kp, 32)
+		}
+		accBits := int64(q.rate.Acc.Bits())
+		used[x.acc] += float64(t.accs) * bytes(t.mt*t.nt, accBits)
+		if x.c.scaled() {
+			used[x.vec] += bytes(t.mt*t.nt, 32)
+			if x.acc != x.vec || q.rate.Acc.IsInt() {
+				used[x.vec] += 2 * bytes(t.mt*t.nt, 32)
+			}
+		}
+	}
+	t.slice = 0
+	if !x.direct {
+		// The epilogue takes what is left of the vector memory, in slices of the longer side.
+		long := max(t.mt, t.nt)
+		across := t.mt * t.nt / long
+		row := float64(x.tiles+1) * bytes(across, 32)
+		room := (size(x.vec) - used[x.vec]) / row
+		if room < 1 {
+			return false
+		}
+		t.slice = min(long, int64(room), max(8<<10/max(across, 1), 1))
+		used[x.vec] += row * float64(t.slice)
+	}
+	for m := 1; m < len(x.t.Memories); m++ {
+		if used[m] > size(m) {
+			return false
+		}
+	}
+	return true
+}
+
+// firstLeft reports whether product i is the first with its left operand.
+func firstLeft(ps []*product, i int) bool {
+	for _, q := range ps[:i] {
+		if q.a == ps[i].a {
+			return false
+		}
+	}
+	return true
+}
+
+// estimate is the time of the kernel in cycles.
+func (x *tiler) estimate(t *tiling) float64 {
+	p := x.ps[0]
+	ch := x.t.Chip
+	pad := func(n int64, to int) float64 { return float64(up(n, int64(max(to, 1)))) }
+	depth := ceilDiv(x.k, t.splits)
+	steps, muls := float64(ceilDiv(depth, t.kp)), float64(ceilDiv(depth, min(t.kt, t.kp)))
+	if g := x.scaledBlock(); g > 0 {
+		blocks := float64(ceilDiv(depth, g))
+		steps, muls = blocks*float64(ceilDiv(g, t.kp)), blocks*float64(ceilDiv(g, min(t.kt, t.kp)))
+	}
+	blocks := x.batch * ceilDiv(x.m, t.mt) * ceilDiv(x.n, t.nt) * t.splits
+	cores := float64(x.t.Cores())
+	active := math.Min(cores, float64(blocks))
+
+	queue := map[string]float64{}
+	var loaded float64
+	move := func(way []int, bytes, times float64) {
+		from := 0
+		for _, to := range way {
+			path := x.t.Path(from, to)
+			queue[ch.Engine(path.Engine).Queue] += bytes/(path.Rate.Value*ch.Derate("path", path.From+" -> "+path.To)) + times*path.Startup.Value
+			if from == 0 {
+				loaded += bytes
+			}
+			from, times = to, muls
+		}
+	}
+	engine := 0.0
+	for i, q := range x.ps {
+		if firstLeft(x.ps, i) {
+			times := steps
+			if t.resident {
+				times = 1
+			}
+			move(x.wayA, float64(t.mt*depth*bits(q.a))/8, times)
+		}
+		move(x.wayB, float64(t.nt*depth*bits(q.b))/8, steps)
+		flops := 2 * pad(t.mt, q.rate.M) * pad(t.nt, q.rate.N) * float64(depth)
+		engine += flops/(q.rate.FlopsPerCycle.Value*ch.Derate("engine", q.engine.Name)) + muls*q.engine.Startup.Value
+	}
+	queue[ch.Engine(p.engine.Name).Queue] += engine
+	// The vector engine: promotion, then the epilogue.
+	area := float64(t.mt * t.nt)
+	vector, out := 0.0, 0.0
+	if x.c.scaled() {
+		n := 1.0
+		if g := x.scaledBlock(); g > 0 {
+			n = float64(ceilDiv(depth, g))
+		}
+		vector += n * (area*2/x.vecRate + 60) * float64(len(x.ps))
+	}
+	if !x.direct {
+		slices := 1.0
+		if t.slice > 0 {
+			slices = math.Ceil(float64(max(t.mt, t.nt)) / float64(t.slice))
+		}
+		out += area*float64(x.passes+1)/x.vecRate + slices*float64(x.passes+1)*20
+		if x.acc != x.vec && !x.t.Direct(x.acc, x.vec) { // over global memory and back
+			out += area * 4 / 64
+		}
+	}
+	stored := area * float64(len(x.c.j.results)*4)
+	out += stored / 64
+	busiest := loaded / (x.cache * cores / active)
+	for _, q := range queue {
+		busiest = math.Max(busiest, q)
+	}
+	busiest = math.Max(busiest, vector)
+	waves := math.Ceil(float64(blocks) / cores)
+	if t.accs > 1 && waves > 1 {
+		busiest = math.Max(busiest, out)
+	} else {
+		busiest += out
+	}
+	total := waves*busiest + x.latency + out
+	// What memory has to give: everything once, and again what a wave displaces from the cache.
+	bytesA, bytesB := float64(x.m*x.k*x.batch*bits(p.a))/8, float64(x.n*x.k*x.batch*bits(p.b))/8*float64(len(x.ps))
+	unique := bytesA + bytesB
+	read := bytesA*float64(ceilDiv(x.n, t.nt)) + bytesB*float64(ceilDiv(x.m, t.mt))
+	miss := unique
+	if unique > x.cacheBytes {
+		tilesM := float64(ceilDiv(x.m, t.mt))
+		wave := math.Min(tilesM, cores)*float64(t.mt*x.k*bits(p.a))/8 + math.Ceil(cores/tilesM)*float64(t.nt*x.k*bits(p.b))/8
+		again := math.Min(read, math.Max(unique, waves*wave))
+		miss = again
+		if wave > x.cacheBytes {
+			miss += (read - again) * (1 - x.cacheBytes/wave)
+		}
+	}
+	miss += float64(x.m*x.n*x.batch) * 4
+	total = math.Max(total, miss/(x.memory*cores)+x.latency)
+	if t.splits > 1 {
+		partial := float64(x.m*x.n*x.batch*t.splits) * 4
+		total += x.launch + x.latency + 2*partial/(x.cache*cores) + partial/4/(x.vecRate*cores) + 200
+	}
+	return total
+}
