@@ -14,18 +14,10 @@ type Pass struct {
 	Times int64
 }
 
-// VectorPasses says what a vector instruction is made of, and the format whose rates count: that of what it folds, sorts or
-// compares, else of what it writes. columns is the size of the result's last axis, which only top-k depends on.
+// VectorPasses says what a vector instruction is made of, and the format whose rates count. columns is the size of the result's last
+// axis, which only top-k depends on.
 func VectorPasses(in *plan.Instr, columns int64) (f format.Format, list []Pass) {
-	work := &in.Dst
-	switch in.Op {
-	case plan.VReduce, plan.VScan, plan.VTopK, plan.VGroup, plan.VPut:
-		work = &in.A
-	}
-	f = work.Format
-	if in.Op == plan.Vec && in.Fn != plan.VSelect && in.A.Has() {
-		f = in.A.Format // a comparison works in its operands' format
-	}
+	f = in.WorkFormat()
 	switch in.Op {
 	case plan.VReduce, plan.VScan:
 		return f, []Pass{{chip.Reduce, 1}}
@@ -49,31 +41,41 @@ func VectorPasses(in *plan.Instr, columns int64) (f format.Format, list []Pass) 
 	return f, []Pass{{chip.Basic, 1}}
 }
 
-// OnlyMoves says whether a vector instruction moves bits and looks at none of them.
-func OnlyMoves(in *plan.Instr) bool {
-	switch in.Op {
-	case plan.VTake, plan.VPut:
-		return in.Op == plan.VTake || in.Fn == plan.VCopy
-	case plan.Vec:
-		return in.Fn == plan.VCopy || in.Fn == plan.VBitcast || in.Fn == plan.VSelect
+// VectorEngine finds, among the engines of one queue, the first one that has the rates of all passes of an instruction in a format,
+// and those rates; if none has, which class is missing.
+func VectorEngine(engines []*chip.Engine, in *plan.Instr, f format.Format, list []Pass) (e *chip.Engine, rates []*chip.VectorRate, missing chip.OpClass) {
+	have := 0
+	missing = list[0].Class
+	for _, e := range engines {
+		rates = rates[:0]
+		for _, p := range list {
+			r := EngineRate(e, in, f, p.Class)
+			if r == nil || !(r.ElementsPerCycle.Value > 0) {
+				if len(rates) >= have {
+					have, missing = len(rates), p.Class
+				}
+				break
+			}
+			rates = append(rates, r)
+		}
+		if len(rates) == len(list) {
+			return e, rates, ""
+		}
 	}
-	return false
+	return nil, nil, missing
 }
 
-// EngineRate gives the rate at which an engine does one class of an instruction's work on a format, or nil. A basic operation on a
-// format that has no rate of its own has another's: a cast that of the other format, the wider first; bits that are only
-// moved that of the narrowest format that is at least as wide; a bool that of the narrowest integer.
+// EngineRate gives the rate at which a vector engine does one class of an instruction's work on a format, or nil. What has no
+// rate of its own may have another's: a cast that of the other format, the wider first; a bool that of the narrowest integer;
+// bits that are only moved that of the narrowest format that is at least as wide.
 func EngineRate(e *chip.Engine, in *plan.Instr, f format.Format, class chip.OpClass) *chip.VectorRate {
 	if r := e.Rate(f, class); r != nil {
 		return r
 	}
-	if class != chip.Basic {
-		return nil
-	}
 	pick := func(ok func(format.Format) bool) (best *chip.VectorRate) {
 		for j := range e.Vector {
 			r := &e.Vector[j]
-			if r.Op == chip.Basic && ok(r.Format) && (best == nil || r.Format.Bits() < best.Format.Bits()) {
+			if r.Op == class && ok(r.Format) && (best == nil || r.Format.Bits() < best.Format.Bits()) {
 				best = r
 			}
 		}
@@ -85,13 +87,13 @@ func EngineRate(e *chip.Engine, in *plan.Instr, f format.Format, class chip.OpCl
 		if a.Bits() < d.Bits() {
 			a, d = d, a
 		}
-		if r := e.Rate(a, chip.Basic); r != nil {
+		if r := e.Rate(a, class); r != nil {
 			return r
 		}
-		return e.Rate(d, chip.Basic)
+		return e.Rate(d, class)
 	case f == format.Bool:
 		return pick(format.Format.IsInt)
-	case OnlyMoves(in):
+	case in.MovesBits():
 		return pick(func(g format.Format) bool { return g.Bits() >= f.Bits() })
 	}
 	return nil
@@ -101,21 +103,12 @@ func EngineRate(e *chip.Engine, in *plan.Instr, f format.Format, class chip.OpCl
 // operations on which format is missing.
 func VectorRate(c *chip.Chip, queue string, in *plan.Instr) (missing chip.OpClass, f format.Format, ok bool) {
 	f, list := VectorPasses(in, 1)
-	missing = list[0].Class
+	var engines []*chip.Engine
 	for _, e := range c.Engines {
-		if e.Queue != queue || e.Kind != chip.Vector {
-			continue
-		}
-		ok = true
-		for _, p := range list {
-			if EngineRate(e, in, f, p.Class) == nil {
-				missing, ok = p.Class, false
-				break
-			}
-		}
-		if ok {
-			return "", f, true
+		if e.Queue == queue && e.Kind == chip.Vector {
+			engines = append(engines, e)
 		}
 	}
-	return missing, f, false
+	e, _, missing := VectorEngine(engines, in, f, list)
+	return missing, f, e != nil
 }

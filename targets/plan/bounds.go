@@ -423,10 +423,24 @@ func (b *bounds) hold(v *value) (lo, hi int64) {
 	return v.lo, v.hi
 }
 
+// tight is the interval of a sum, narrowed by what its values are bounded by.
+func (a affine) tight() (lo, hi int64) {
+	budget := 60
+	hi = a.upper(nil, minInf, &budget)
+	budget = 60
+	if l := a.negate().upper(nil, minInf, &budget); l > minInf {
+		return -l, hi
+	}
+	return minInf, hi
+}
+
 // set gives the value of a scalar function.
 func (b *bounds) set(fn Fn, x, y affine) *value {
 	xl, xh := x.interval(nil)
 	yl, yh := y.interval(nil)
+	if fn == SDiv || fn == SMod {
+		xl, xh = x.tight()
+	}
 	exact := func(s affine, ok bool) *value {
 		if !ok {
 			v := b.fresh(minInf, maxInf)

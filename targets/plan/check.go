@@ -459,15 +459,15 @@ func (c *checker) vectorFormats(k *Kernel, i int) {
 		Expect("one of "+strings.Join(have, ", "), ins.WorkFormat().String())
 }
 
-// takes says whether a vector engine does an instruction in its formats. What only moves bits needs a format of the same width,
-// and a bool is worked on as any integer.
+// takes says whether a vector engine does an instruction in its formats. What only moves bits needs a format that is as wide at
+// least, and a bool is worked on as any integer.
 func (r *VectorRule) takes(in *Instr) bool {
 	f := in.WorkFormat()
 	if in.Op == Vec && in.Fn == VCast {
 		return in.A.Format == in.Dst.Format || hasCast(r.Casts, in.A.Format, in.Dst.Format)
 	}
 	for _, g := range r.Formats {
-		if g == f || f == format.Bool && g.IsInt() || in.MovesBits() && g.Bits() == f.Bits() {
+		if g == f || f == format.Bool && g.IsInt() || in.MovesBits() && g.Bits() >= f.Bits() {
 			return true
 		}
 	}

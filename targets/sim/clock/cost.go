@@ -3,10 +3,9 @@ package clock
 import (
 	"fmt"
 	"math"
-	"math/bits"
 
 	"apogee/ir/diag"
-	"apogee/ir/format"
+	"apogee/targets/bind"
 	"apogee/targets/chip"
 	"apogee/targets/plan"
 )
@@ -255,37 +254,6 @@ func (cs *costs) matrix(i int, in *plan.Instr, regs []int64) (*cost, error) {
 	return c, nil
 }
 
-// part is a number of passes of a class of vector operations.
-type part struct {
-	class  chip.OpClass
-	passes int64
-}
-
-// parts says what a vector instruction is made of, at the rates of one format.
-func parts(in *plan.Instr, columns int64) []part {
-	switch in.Op {
-	case plan.VReduce, plan.VScan:
-		return []part{{chip.Reduce, 1}}
-	case plan.VTopK:
-		return []part{{chip.Sort, 1 + int64(bits.Len64(uint64(max(columns, 1)-1)))}}
-	case plan.VGroup:
-		return []part{{chip.Sort, 2}}
-	case plan.VIota, plan.VTake, plan.VPut:
-		return []part{{chip.Basic, 1}}
-	}
-	switch in.Fn {
-	case plan.VExp, plan.VLog, plan.VSqrt, plan.VRsqrt, plan.VSin, plan.VCos, plan.VTanh, plan.VErf:
-		return []part{{chip.Transcendental, 1}}
-	case plan.VSigmoid:
-		return []part{{chip.Transcendental, 1}, {chip.Divide, 1}}
-	case plan.VPow:
-		return []part{{chip.Transcendental, 2}, {chip.Basic, 1}}
-	case plan.VReciprocal, plan.VDiv, plan.VRem:
-		return []part{{chip.Divide, 1}}
-	}
-	return []part{{chip.Basic, 1}}
-}
-
 func (cs *costs) vector(i int, in *plan.Instr, regs []int64) (*cost, error) {
 	m := cs.m
 	// The elements that it goes through: what it folds or sorts, else what it writes.
@@ -294,16 +262,9 @@ func (cs *costs) vector(i int, in *plan.Instr, regs []int64) (*cost, error) {
 	case plan.VReduce, plan.VScan, plan.VTopK, plan.VGroup, plan.VPut:
 		work = &in.A
 	}
-	f := in.WorkFormat()
-	list := parts(in, in.Dst.Size[len(in.Dst.Size)-1].Eval(regs))
-	engine, rates := m.vectorRates(in, f, list)
+	f, list := bind.VectorPasses(in, in.Dst.Size[len(in.Dst.Size)-1].Eval(regs))
+	engine, rates, missing := bind.VectorEngine(m.queues[in.Queue].engines, in, f, list)
 	if engine == nil {
-		missing := list[0].class
-		for _, p := range list {
-			if e, _ := m.vectorRates(in, f, []part{p}); e == nil {
-				missing = p.class
-			}
-		}
 		return nil, m.at(codeRate, cs.k, i, "no engine of queue %s has a rate for %s operations on %s", m.queues[in.Queue].name, missing, f).
 			Helpf("give the engine a rate: rate %s %s", f, missing)
 	}
@@ -326,62 +287,11 @@ func (cs *costs) vector(i int, in *plan.Instr, regs []int64) (*cost, error) {
 	for j, p := range list {
 		r := rates[j]
 		v := m.use(fmt.Sprintf("%s: rate %s %s", name, r.Format, r.Op), r.ElementsPerCycle)
-		cycles += math.Ceil(float64(elems*p.passes)/(v*derate) - 1e-9)
+		cycles += math.Ceil(float64(elems*p.Times)/(v*derate) - 1e-9)
 	}
 	c.startup = ticks(m.use(name+": startup", engine.Startup))
 	c.work = whole(cycles)
 	return c, nil
-}
-
-// vectorRates finds the engine of the instruction's queue that has all classes in its format, the first one.
-func (m *machine) vectorRates(in *plan.Instr, f format.Format, list []part) (*chip.Engine, []*chip.VectorRate) {
-	for _, e := range m.queues[in.Queue].engines {
-		var out []*chip.VectorRate
-		for _, p := range list {
-			r := e.Rate(f, p.class)
-			if r == nil {
-				r = standIn(e, in, f, p.class)
-			}
-			if r == nil || !(r.ElementsPerCycle.Value > 0) {
-				break
-			}
-			out = append(out, r)
-		}
-		if len(out) == len(list) {
-			return e, out
-		}
-	}
-	return nil, nil
-}
-
-// standIn gives the rate of an operation on a format that has none of its own: a cast's is that of the other format, the
-// wider first; bits that are only moved have that of any format of their width; a bool is the narrowest integer.
-func standIn(e *chip.Engine, in *plan.Instr, f format.Format, class chip.OpClass) *chip.VectorRate {
-	pick := func(ok func(format.Format) bool) (best *chip.VectorRate) {
-		for j := range e.Vector {
-			r := &e.Vector[j]
-			if r.Op == class && ok(r.Format) && (best == nil || r.Format.Bits() < best.Format.Bits()) {
-				best = r
-			}
-		}
-		return best
-	}
-	switch {
-	case in.Op == plan.Vec && in.Fn == plan.VCast:
-		a, d := in.A.Format, in.Dst.Format
-		if a.Bits() < d.Bits() {
-			a, d = d, a
-		}
-		if r := e.Rate(a, class); r != nil {
-			return r
-		}
-		return e.Rate(d, class)
-	case f == format.Bool:
-		return pick(format.Format.IsInt)
-	case in.MovesBits():
-		return pick(func(g format.Format) bool { return g.Bits() == f.Bits() })
-	}
-	return nil
 }
 
 // errLong is the error of a plan whose simulation does not end in time.
