@@ -20,8 +20,8 @@ var cseInfo = &Info{
 
 var mergeEqual = &rewrite.Rule{Name: "MergeEqualOps", Doc: "Readers of an op that equals an earlier one of its block read that one."}
 
-// cse costs one hash and mostly one comparison an op. The table is open-addressed over the ops of a block, so that it costs 16
-// bytes an op and no allocation each.
+// cse costs one hash and mostly one comparison an op. The table is open-addressed over the ops of a block; it holds no pointers, so that
+// the collector does not walk it, and costs some 24 bytes an op.
 func cse(p *Pass) error {
 	for _, f := range p.Module.Funcs {
 		cseBlock(p, f.Body)
@@ -29,10 +29,8 @@ func cse(p *Pass) error {
 	return nil
 }
 
-type cseSlot struct {
-	hash uint64
-	op   *ir.Op
-}
+// cseSlot is an op that stays: half of its hash, and its place in the list of those plus one; 0 is free.
+type cseSlot struct{ hash, at uint32 }
 
 func cseBlock(p *Pass, b *ir.Block) {
 	size := 16
@@ -41,6 +39,7 @@ func cseBlock(p *Pass, b *ir.Block) {
 	}
 	slots := make([]cseSlot, size)
 	mask := uint64(size - 1)
+	kept := make([]*ir.Op, 0, b.Len())
 	for o := b.First(); o != nil; {
 		next := o.Next()
 		for _, r := range o.Regions {
@@ -51,24 +50,29 @@ func cseBlock(p *Pass, b *ir.Block) {
 			continue
 		}
 		h := hashOp(o)
+		half := uint32(h >> 32)
 		at := h & mask
-		for ; slots[at].op != nil; at = (at + 1) & mask {
-			if s := &slots[at]; s.hash == h && equalOps(s.op, o) {
-				break
+		var equal *ir.Op
+		for ; slots[at].at != 0; at = (at + 1) & mask {
+			if slots[at].hash == half {
+				if e := kept[slots[at].at-1]; equalOps(e, o) {
+					equal = e
+					break
+				}
 			}
 		}
-		if e := slots[at].op; e != nil {
-			if p.fire(mergeEqual, o) {
-				for i, r := range o.Results() {
-					if v := e.Result(i); v.Name == "" {
-						v.Name = r.Name
-					}
-					r.ReplaceAllUses(e.Result(i))
+		switch {
+		case equal == nil:
+			kept = append(kept, o)
+			slots[at] = cseSlot{half, uint32(len(kept))}
+		case p.fire(mergeEqual, o):
+			for i, r := range o.Results() {
+				if v := equal.Result(i); v.Name == "" {
+					v.Name = r.Name
 				}
-				o.Erase()
+				r.ReplaceAllUses(equal.Result(i))
 			}
-		} else {
-			slots[at] = cseSlot{h, o}
+			o.Erase()
 		}
 		o = next
 	}

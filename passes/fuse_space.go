@@ -110,8 +110,7 @@ func (s *space) place(v *ir.Value, lead int) bool {
 	id := v.ID()
 	rank := v.Type.Rank()
 	if s.stamp[id] == s.epoch {
-		old := int(s.lead[id])
-		return old == lead || !s.touches(v, old) && !s.touches(v, lead)
+		return rank == 0 || int(s.lead[id]) == lead // one tile serves all readers
 	}
 	s.stamp[id], s.lead[id] = s.epoch, int32(lead)
 	for i := 0; i < rank; i++ {

@@ -147,7 +147,7 @@ func shrunk(t *testing.T, m *ir.Module, seed uint64, err error, fails func(m *ir
 
 // The passes that move and merge change no bit, whatever the module.
 func TestRandomExact(t *testing.T) {
-	n := uint64(300)
+	n := uint64(160)
 	if testing.Short() {
 		n = 60
 	}
@@ -167,7 +167,7 @@ func TestRandomExact(t *testing.T) {
 
 // All passes for every chip keep the meaning of modules in f32 and integers, up to the order of sums.
 func TestRandomKeepsMeaning(t *testing.T) {
-	n := uint64(300)
+	n := uint64(160)
 	if testing.Short() {
 		n = 60
 	}
@@ -203,7 +203,7 @@ func TestRandomKeepsMeaning(t *testing.T) {
 // A run that stops after any number of firings leaves a module that verifies and means the same: that is what bisection leans on.
 func TestRandomStops(t *testing.T) {
 	names := chips.List()
-	for seed := range uint64(60) {
+	for seed := range uint64(25) {
 		m := irtest.Random(seed, irtest.RandomOptions{Ops: 24, Weights: seed%2 == 0, States: seed%5 == 0, Formats: []format.Format{format.F32}, Only: func(i *op.Info) bool { return i.Class != op.Numeric && i != op.Bitcast && i != op.Cast }})
 		c := loadChip(t, names[seed%uint64(len(names))])
 		for stop := int64(1); stop < 40; stop += 3 {
@@ -217,7 +217,7 @@ func TestRandomStops(t *testing.T) {
 
 // The code generator takes what the passes leave of any module.
 func TestRandomCompiles(t *testing.T) {
-	n := uint64(240)
+	n := uint64(100)
 	if testing.Short() {
 		n = 40
 	}
