@@ -73,17 +73,15 @@ func dump(ctx context.Context, a *app, m *modelFlags, path, emit, after string, 
 		return printPlan(w, j.Plan, j.chip)
 	}
 	if emit == "ir" && after == "" {
-		mod, _, err := j.Lower(j.req)
-		a.warn(j.Warnings)
-		if mod == nil {
-			return err
-		}
+		var mod *ir.Module
 		if *m.entry != "" {
-			f := mod.Func(*m.entry)
-			if f == nil {
-				return err
-			}
-			mod.Funcs = []*ir.Func{f}
+			mod, _, err = j.Lower(j.req)
+		} else {
+			mod, err = j.LowerAll(j.req)
+		}
+		a.warn(j.Warnings)
+		if err != nil {
+			return err
 		}
 		return printIR(w, mod, positions)
 	}

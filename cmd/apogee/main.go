@@ -99,7 +99,7 @@ func Main(args []string, in io.Reader, out, errw io.Writer) int {
 	}
 	a.files.Discard()
 	a.progress.done()
-	if ferr := buffered.Flush(); err == nil {
+	if ferr := buffered.Flush(); ferr != nil {
 		err = ferr
 	}
 	var u *usageError

@@ -10,6 +10,8 @@ import (
 	"apogee/ir"
 	"apogee/ir/diag"
 	"apogee/ir/eval"
+	"apogee/ir/op"
+	"apogee/ir/shape"
 	"apogee/ir/tensor"
 	"apogee/targets/chip"
 	"apogee/targets/plan"
@@ -19,32 +21,46 @@ import (
 // Tensors are tensors by name.
 type Tensors = map[string]*tensor.Tensor
 
+// param is an input of an entry.
+type param struct {
+	name string
+	typ  ir.Type
+}
+
+func paramsOf(f *ir.Func) []param {
+	var out []param
+	for _, p := range f.Inputs() {
+		out = append(out, param{p.Name, p.Type})
+	}
+	return out
+}
+
 // adapt gives inputs the formats that an entry wants where that loses nothing: an i64 or i32 file for an i32 or i64 input. It binds the
 // entry's symbols by the inputs' shapes. Missing, unknown and wrongly shaped inputs are errors that name them.
-func adapt(f *ir.Func, inputs Tensors, bind map[string]int64) (Tensors, error) {
+func adapt(entry string, params []param, inputs Tensors, bind map[string]int64) (Tensors, error) {
 	out := Tensors{}
 	var names []string
-	for _, p := range f.Inputs() {
-		names = append(names, p.Name)
+	for _, p := range params {
+		names = append(names, p.name)
 	}
 	for _, n := range slices.Sorted(maps.Keys(inputs)) {
 		if !slices.Contains(names, n) {
-			return nil, noInput(f.Name, n, names)
+			return nil, noInput(entry, n, names)
 		}
 	}
-	for _, p := range f.Inputs() {
-		t := inputs[p.Name]
+	for _, p := range params {
+		t := inputs[p.name]
 		if t == nil {
-			return nil, fmt.Errorf("entry %s needs --input %s=FILE: %s", f.Name, p.Name, p.Type)
+			return nil, fmt.Errorf("entry %s needs --input %s=FILE: %s", entry, p.name, p.typ)
 		}
-		t, err := convert(t, p.Type)
+		t, err := convert(t, p.typ)
 		if err != nil {
-			return nil, fmt.Errorf("input %s: %w", p.Name, err)
+			return nil, fmt.Errorf("input %s: %w", p.name, err)
 		}
-		if eval.Match(p.Type, t, bind) != nil {
-			return nil, fmt.Errorf("input %s: expected %s%s, found %s", p.Name, p.Type, where(p.Type, bind), t)
+		if eval.Match(p.typ, t, bind) != nil {
+			return nil, fmt.Errorf("input %s: expected %s%s, found %s", p.name, p.typ, where(p.typ, bind), t)
 		}
-		out[p.Name] = t
+		out[p.name] = t
 	}
 	return out, nil
 }
@@ -136,6 +152,35 @@ func convert(t *tensor.Tensor, want ir.Type) (*tensor.Tensor, error) {
 	return nil, fmt.Errorf("expected %s, found %s", want, t)
 }
 
+// inVocabulary holds a checkpoint's tokens against its vocabulary: what a table gives for a row that it does not have is nobody's
+// answer.
+func (m *Model) inVocabulary(inputs Tensors) error {
+	t, most := inputs["tokens"], m.VocabSize()
+	if t == nil || most == 0 || t.Format.IsFloat() {
+		return nil
+	}
+	v, err := t.I64s()
+	if err != nil {
+		return fmt.Errorf("input tokens: %w", err)
+	}
+	for i, id := range v {
+		if id < 0 || id >= most {
+			return fmt.Errorf("input tokens: element %d is %d; the vocabulary has %d tokens", i, id, most)
+		}
+	}
+	return nil
+}
+
+// firstWeight is the name of the first weight that a function reads, or "".
+func firstWeight(f *ir.Func) string {
+	for o := f.Body.First(); o != nil; o = o.Next() {
+		if o.Is(op.Weight) {
+			return o.Attrs.Str("name", "")
+		}
+	}
+	return ""
+}
+
 // RunReference runs an entry on the reference evaluator and gives its results.
 func (m *Model) RunReference(ctx context.Context, req Request, inputs Tensors) (Tensors, error) {
 	if m.Plan != nil {
@@ -152,9 +197,15 @@ func (m *Model) RunReference(ctx context.Context, req Request, inputs Tensors) (
 	if err := keep(f.Name, req.Keep, f.Results); err != nil {
 		return nil, err
 	}
-	in, err := adapt(f, inputs, bind)
+	in, err := adapt(f.Name, paramsOf(f), inputs, bind)
 	if err != nil {
 		return nil, err
+	}
+	if err := m.inVocabulary(in); err != nil {
+		return nil, err
+	}
+	if w := firstWeight(f); w != "" && m.weights() == nil {
+		return nil, noWeights(f.Name, w)
 	}
 	if err := fitsReference(f, m.bindings(f, bind)); err != nil {
 		return nil, err
@@ -179,7 +230,10 @@ func (m *Model) Run(ctx context.Context, req Request, inputs Tensors, opt exec.O
 		for k, v := range req.Bind {
 			bind[k] = v
 		}
-		if inputs, err = adapt(f, inputs, bind); err != nil {
+		if inputs, err = adapt(f.Name, paramsOf(f), inputs, bind); err != nil {
+			return nil, nil, err
+		}
+		if err := m.inVocabulary(inputs); err != nil {
 			return nil, nil, err
 		}
 		if t, ok := bind["T"]; ok {
@@ -208,46 +262,31 @@ func (m *Model) Run(ctx context.Context, req Request, inputs Tensors, opt exec.O
 	return out, p, err
 }
 
+func noWeights(entry, name string) error {
+	return fmt.Errorf("there are no weights: entry %s reads %s; name the checkpoint with --weights", entry, name)
+}
+
 // RunPlan runs a plan on its chip.
 func RunPlan(ctx context.Context, p *plan.Plan, c *chip.Chip, w eval.Weights, inputs Tensors, opt exec.Options) (Tensors, error) {
 	if u := plan.Measure(p); u.Total > u.Size {
 		return nil, fmt.Errorf("the plan does not fit %s and cannot be run: %s", p.Chip, Capacity(p))
 	}
+	var params []param
 	for i := range p.Buffers {
-		if w == nil && p.Buffers[i].Kind == plan.Weight {
-			return nil, fmt.Errorf("there are no weights: entry %s reads %s; name the checkpoint with --weights", p.Entry, p.Buffers[i].Source.Name)
+		switch b := &p.Buffers[i]; {
+		case b.Kind == plan.Weight && w == nil:
+			return nil, noWeights(p.Entry, b.Name)
+		case b.Kind == plan.Input:
+			params = append(params, param{b.Name, ir.Type{Format: b.Format, Shape: shape.Of(b.Shape...)}})
 		}
 	}
-	fixed := Tensors{}
-	var names []string
-	for i := range p.Buffers {
-		b := &p.Buffers[i]
-		if b.Kind != plan.Input {
-			continue
-		}
-		names = append(names, b.Name)
-		want := fmt.Sprintf("%s[%s]", b.Format, tensor.Dims(b.Shape))
-		t := inputs[b.Name]
-		if t == nil {
-			return nil, fmt.Errorf("entry %s needs --input %s=FILE: %s", p.Entry, b.Name, want)
-		}
-		t, err := convert(t, ir.Type{Format: b.Format})
-		if err != nil {
-			return nil, fmt.Errorf("input %s: %w", b.Name, err)
-		}
-		if !slices.Equal(t.Shape, b.Shape) {
-			return nil, fmt.Errorf("input %s: expected %s, found %s", b.Name, want, t)
-		}
-		fixed[b.Name] = t
-	}
-	for _, n := range slices.Sorted(maps.Keys(inputs)) {
-		if fixed[n] == nil {
-			return nil, noInput(p.Entry, n, names)
-		}
+	inputs, err := adapt(p.Entry, params, inputs, map[string]int64{})
+	if err != nil {
+		return nil, err
 	}
 	mach, err := exec.New(p, c, w, opt)
 	if err != nil {
 		return nil, err
 	}
-	return mach.Run(ctx, fixed)
+	return mach.Run(ctx, inputs)
 }
