@@ -44,7 +44,9 @@ type run struct {
 
 func newRun(t *testing.T, name string) run {
 	r := rand.New(rand.NewSource(2))
-	s := gemms[name].sized(2*gemms[name].tm, 300, 3*gemms[name].tk)
+	s := gemms[name]
+	s.tm, s.tn, s.tk = 32, 32, 16
+	s = s.sized(64, 75, 48)
 	b := gemmPlan(t, s)
 	b.c.Cores.Value = 2 // several blocks a core
 	return run{b, random(t, r, s.f, s.m, s.k), weights{"w": random(t, r, s.f, s.n, s.k)}}
@@ -74,7 +76,7 @@ func TestOrders(t *testing.T) {
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		for seed := range uint64(8) {
+		for seed := range uint64(12) {
 			got, err := r.do(t, Options{Order: Random(seed), Workers: 1 + int(seed%3)})
 			if err != nil {
 				t.Fatal(name, err)
