@@ -18,7 +18,7 @@ var fuseInfo = &Info{
 		"It costs a walk over the members of a kernel for each op that asks to join it, and there are at most `max` of them.",
 	Options: []OptionInfo{{Name: "max", Default: "64", Number: true, Doc: "the most ops in a kernel, views and scalars not counted"}},
 	Rules: rewrite.Set{
-		fuseElementwise, fuseReduction, fuseMovement, fuseSearch, fuseQuantise, fuseUpdate, fuseEpilogue, fuseGate, copyView,
+		repeatCast, fuseElementwise, fuseReduction, fuseMovement, fuseSearch, fuseQuantise, fuseUpdate, fuseSiblings, fuseEpilogue, fuseGate, copyView,
 	},
 	Chip: true,
 	run:  fuse,
@@ -34,6 +34,8 @@ var (
 	fuseUpdate      = &rewrite.Rule{Name: "FuseUpdate", Doc: "An update of a state joins the kernel that computes the rows to be written, which then stores them in place."}
 	fuseEpilogue    = &rewrite.Rule{Name: "FuseEpilogue", Doc: "Elementwise ops on the result of a matrix product (bias, residual, activation, scale, cast) are done on its tile while it is on chip, if less data moves."}
 	fuseGate        = &rewrite.Rule{Name: "FuseGate", Doc: "Matrix products of one left operand with equal shapes, of which one feeds the other's epilogue, share a kernel and the tiles of the left operand: gated layers."}
+	fuseSiblings    = &rewrite.Rule{Name: "FuseSiblings", Doc: "Two kernels that compute row by row, read a buffer both, and do not wait for each other, become one: a launch less, and what both read is read once."}
+	repeatCast      = &rewrite.Rule{Name: "RepeatCast", Doc: "A cast to a wider format is repeated by every op that reads it, so that the narrow value is what goes from kernel to kernel. Within a kernel the copies merge again."}
 	copyView        = &rewrite.Rule{Name: "CopyView", Doc: "A view that no strides can step through in one go is copied into a buffer in two. It is not optional and never switched off."}
 )
 
@@ -191,17 +193,47 @@ func buffer(o *ir.Op) bool {
 }
 
 func (u *fuser) run() error {
+	if u.max > 1 {
+		u.repeatCasts()
+	}
 	if err := u.survey(); err != nil {
 		return err
 	}
 	u.space = newSpace(u.m, u.leaf)
 	u.joinMaps()
 	u.joinAgain()
+	u.joinSiblings()
 	u.pullEpilogues()
 	u.mergeGates()
 	u.say()
 	u.emit()
 	return nil
+}
+
+// repeatCasts gives every reader of a widening cast a cast of its own.
+func (u *fuser) repeatCasts() {
+	for o := u.body.First(); o != nil; o = o.Next() {
+		if !widens(o) || o.Result(0).NumUses() < 2 {
+			continue
+		}
+		users := o.Result(0).Users()
+		first := users[len(users)-1]
+		for _, user := range users {
+			if user == first || user.Block() != u.body || user.Is(op.Return) || user.Is(op.Kernel) {
+				continue
+			}
+			if !u.p.fire(repeatCast, o) {
+				return
+			}
+			c := u.body.NewOp(op.Cast, o.Pos, []*ir.Value{o.Arg(0)}, o.Attrs, o.ResultTypes(), user).Result(0)
+			c.Name = o.Result(0).Name
+			for i := 0; i < user.NumArgs(); i++ {
+				if user.Arg(i) == o.Result(0) {
+					user.SetArg(i, c)
+				}
+			}
+		}
+	}
 }
 
 // survey finds what must be computed, resolves views to the buffers behind them, and lists who reads what.

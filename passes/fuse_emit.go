@@ -197,6 +197,7 @@ func (u *fuser) kernel(c *cluster, ret *ir.Op) {
 	}
 	g.NewOp(op.Yield, main.Pos, results, nil, nil, nil)
 	k.SetArgs(e.inputs)
+	mergeInKernel(g)
 }
 
 // needsBuffer reports whether a template reads operand i of an op from a buffer even if it is a literal scalar.
@@ -308,4 +309,29 @@ func kernelName(c *cluster) string {
 		name += "_update"
 	}
 	return name
+}
+
+// mergeInKernel merges casts of one value that were repeated for readers that ended up in one kernel.
+func mergeInKernel(g *ir.Block) {
+	for o := g.First(); o != nil; o = o.Next() {
+		if !o.Is(op.Cast) {
+			continue
+		}
+		for _, c := range o.Arg(0).Users() {
+			if c != o && c.Is(op.Cast) && c.Block() == g && after(o, c) && equalOps(o, c) {
+				c.Result(0).ReplaceAllUses(o.Result(0))
+				c.Erase()
+			}
+		}
+	}
+}
+
+// after reports whether op b stands behind op a in their block.
+func after(a, b *ir.Op) bool {
+	for o := a.Next(); o != nil; o = o.Next() {
+		if o == b {
+			return true
+		}
+	}
+	return false
 }

@@ -22,8 +22,8 @@ func (u *fuser) joinMaps() {
 		}
 		own := &cluster{kind: kind, ops: []*ir.Op{o}}
 		u.cl[o.ID()] = own
-		if kind != "map" {
-			continue
+		if kind != "map" || widens(o) && u.max > 1 {
+			continue // a widening cast waits for its reader, so that the narrow value is what is stored
 		}
 		rule := joinRule(o)
 		if rule == nil {
@@ -53,6 +53,11 @@ func (u *fuser) joinMaps() {
 			u.later(rule, o, with[0].first(), why)
 		}
 	}
+}
+
+// widens reports whether an op is a cast to a format with more bits.
+func widens(o *ir.Op) bool {
+	return o.Is(op.Cast) && o.Arg(0).Type.Format.Bits() < o.Result(0).Type.Format.Bits()
 }
 
 // said is a remark that counts only if the two ops are in different kernels in the end.
@@ -103,6 +108,51 @@ func (u *fuser) joinAgain() {
 				c = c.find()
 				if r := joinRule(c.first()); r != nil {
 					u.merge(r, c.first(), []*cluster{c, d})
+				}
+			}
+		}
+	}
+}
+
+// joinSiblings merges map kernels that read the same buffer. Each looks at the few that follow it among the buffer's readers, so that
+// a buffer that all layers read costs no more than its readers.
+func (u *fuser) joinSiblings() {
+	if u.max < 2 || !u.p.Control.Allowed(fuseSiblings) {
+		return
+	}
+	const ahead = 3
+	// Readers of parameters and weights are looked at too.
+	readers := map[*ir.Value][]*ir.Op{}
+	var order []*ir.Value
+	for _, o := range u.ops {
+		if c := u.clusterOf(o); c == nil || c.kind != "map" {
+			continue
+		}
+		for i := 0; i < o.NumArgs(); i++ {
+			v := u.rootOf(o.Arg(i))
+			if d := v.Def(); d != nil && (u.clusterOf(d) == u.clusterOf(o) || free(d) && !u.force[v.ID()]) {
+				continue
+			}
+			if len(readers[v]) == 0 {
+				order = append(order, v)
+			}
+			readers[v] = append(readers[v], o)
+		}
+	}
+	for _, v := range order {
+		list := readers[v]
+		for i, a := range list {
+			seen := 0
+			for _, b := range list[i+1:] {
+				c, d := u.clusterOf(a), u.clusterOf(b)
+				if c == d {
+					continue
+				}
+				if seen++; seen > ahead {
+					break
+				}
+				if u.merge(fuseSiblings, b, []*cluster{c, d}) == "" {
+					seen--
 				}
 			}
 		}

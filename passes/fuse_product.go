@@ -143,7 +143,7 @@ func (u *fuser) pull(c, m *cluster) {
 			if len(taken) > 0 {
 				s = cost()
 			}
-			if s <= best*(1-1e-9) || len(taken) == 0 && s <= best {
+			if s <= best*(1+1e-12) { // equal is progress too: the next may be better
 				best, improved = s, true
 				break
 			}
