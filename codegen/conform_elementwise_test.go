@@ -141,7 +141,7 @@ func TestCast(t *testing.T) {
 		f := newFn()
 		for _, a := range all {
 			for _, b := range all {
-				if !e.CanCast(a, b) && a != b && !(a == format.Bool && canVector(c, b, chip.Basic)) && !(b == format.Bool && canVector(c, a, chip.Basic)) {
+				if !e.CanCast(a, b) && !(a == b && a.Bits() <= 32) && !(a == format.Bool && canVector(c, b, chip.Basic)) && !(b == format.Bool && canVector(c, a, chip.Basic)) {
 					continue
 				}
 				bd := bound{}
@@ -151,7 +151,7 @@ func TestCast(t *testing.T) {
 				for _, s := range [][]int64{{}, {0, 2}, {5, 7}, {2001}} {
 					f.out(bd, f.Op(op.Cast, ir.A("format", b), f.in(a, s...)))
 				}
-				if b.IsFloat() && b.Bits() <= 16 && a.IsFloat() {
+				if b.IsFloat() && b.Bits() <= 16 && a.IsFloat() && a != b {
 					f.out(bd, f.Op(op.Cast, ir.A("format", b, "saturate", true), f.input(special, 0, a, 30)))
 				}
 			}

@@ -87,6 +87,11 @@ func (e *eval) cast(o *ir.Op) *local {
 	v := e.align(src, size)
 	if from == to {
 		out := e.reuse(o, r, size, dims)
+		if in := to.Info(); in.HasInf && o.Attrs.Bool("saturate", false) {
+			e.vec(plan.VMin, out.v, in.MaxFinite, v)
+			e.vec(plan.VMax, out.v, -in.MaxFinite, out.v)
+			return out
+		}
 		e.vec(plan.VCopy, out.v, 0, v)
 		return out
 	}

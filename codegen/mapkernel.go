@@ -277,10 +277,10 @@ func chooseTile(size, least, most []int64, rows int64) []int64 {
 			}
 			continue
 		}
+		low := ext[c]
 		ext[c] = min(room, full)
 		if ext[c] < full {
-			even := ceilDiv(size[c], ceilDiv(size[c], ext[c]))
-			ext[c] = max(even, min(least[c], full), 1)
+			ext[c] = max(ceilDiv(size[c], ceilDiv(size[c], ext[c])), low, 1)
 			break
 		}
 	}

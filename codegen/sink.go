@@ -61,6 +61,10 @@ func split(s sink, out []sink) []sink {
 	}
 	keepsFirst := true // axis 0 stays axis 0
 	switch o.Info {
+	case op.Cast:
+		if x := o.Arg(0); x.Type.Format == s.v.Type.Format && !o.Attrs.Bool("saturate", false) {
+			return split(to(x, s.offset, s.stride), out)
+		}
 	case op.Transpose:
 		stride := make([]int64, len(s.size))
 		for i, a := range o.Attrs.Ints("perm") {

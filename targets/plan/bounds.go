@@ -158,36 +158,45 @@ func (a affine) upper(l limits, enough int64, budget *int) int64 {
 	if best <= enough || len(a.terms) == 0 {
 		return best
 	}
-	// The value defined last first: what bounds it is made of earlier ones, so this ends.
-	for i := len(a.terms) - 1; i >= 0; i-- {
-		t := a.terms[i]
-		rest := affine{c: a.c, terms: make([]vterm, 0, len(a.terms))}
-		rest.terms = append(append(rest.terms, a.terms[:i]...), a.terms[i+1:]...)
-		try := func(b affine, k int64) {
-			if *budget <= 0 || best <= enough {
-				return
+	// The value defined last first: what bounds it is made of earlier ones, so this ends. A single step often does; only then
+	// are the sums that steps lead to looked into.
+	for _, deep := range [...]bool{false, true} {
+		for i := len(a.terms) - 1; i >= 0; i-- {
+			t := a.terms[i]
+			rest := affine{c: a.c, terms: make([]vterm, 0, len(a.terms))}
+			rest.terms = append(append(rest.terms, a.terms[:i]...), a.terms[i+1:]...)
+			try := func(b affine, k int64) {
+				if *budget <= 0 || best <= enough {
+					return
+				}
+				s, ok := rest.plus(b, k)
+				switch {
+				case !ok:
+				case deep:
+					*budget--
+					best = min(best, s.upper(l, enough, budget))
+				default:
+					_, hi := s.interval(l)
+					best = min(best, hi)
+				}
 			}
-			*budget--
-			if s, ok := rest.plus(b, k); ok {
-				best = min(best, s.upper(l, enough, budget))
+			bounds := t.v.ups
+			if t.k < 0 {
+				bounds = t.v.downs
 			}
-		}
-		bounds := t.v.ups
-		if t.k < 0 {
-			bounds = t.v.downs
-		}
-		for _, b := range bounds {
-			try(b, t.k)
-		}
-		if t.v.of != nil && t.k%t.v.by == 0 {
-			b := *t.v.of
-			if t.k < 0 { // of/by rounded down is at least (of-(by-1))/by
-				b.c = satAdd(b.c, 1-t.v.by)
+			for _, b := range bounds {
+				try(b, t.k)
 			}
-			try(b, t.k/t.v.by)
-		}
-		if best <= enough {
-			break
+			if t.v.of != nil && t.k%t.v.by == 0 {
+				b := *t.v.of
+				if t.k < 0 { // of/by rounded down is at least (of-(by-1))/by
+					b.c = satAdd(b.c, 1-t.v.by)
+				}
+				try(b, t.k/t.v.by)
+			}
+			if best <= enough {
+				return best
+			}
 		}
 	}
 	return best
