@@ -99,10 +99,15 @@ func TestTensors(t *testing.T) {
 		code   string
 		want   string
 	}{
-		"all":           {func(map[string]*tensor.Tensor) {}, "", ""},
-		"inv_freq":      {func(m map[string]*tensor.Tensor) { m["model.layers.0.self_attn.rotary_emb.inv_freq"] = zeros(t, format.F32, 2) }, "", ""},
-		"missing":       {func(m map[string]*tensor.Tensor) { delete(m, norm) }, mg.CodeWeightMissing, `the checkpoint has no tensor "` + norm + `"`},
-		"misspelt":      {func(m map[string]*tensor.Tensor) { m["model.layers.0.input_layer_norm.weight"] = m[norm]; delete(m, norm) }, mg.CodeWeightMissing, `did you mean "model.layers.0.input_layer_norm.weight"`},
+		"all": {func(map[string]*tensor.Tensor) {}, "", ""},
+		"inv_freq": {func(m map[string]*tensor.Tensor) {
+			m["model.layers.0.self_attn.rotary_emb.inv_freq"] = zeros(t, format.F32, 2)
+		}, "", ""},
+		"missing": {func(m map[string]*tensor.Tensor) { delete(m, norm) }, mg.CodeWeightMissing, `the checkpoint has no tensor "` + norm + `"`},
+		"misspelt": {func(m map[string]*tensor.Tensor) {
+			m["model.layers.0.input_layer_norm.weight"] = m[norm]
+			delete(m, norm)
+		}, mg.CodeWeightMissing, `did you mean "model.layers.0.input_layer_norm.weight"`},
 		"missing stack": {func(m map[string]*tensor.Tensor) { delete(m, gate) }, mg.CodeWeightMissing, `the checkpoint has no tensor "` + gate + `"`},
 		"shape":         {func(m map[string]*tensor.Tensor) { m[norm] = zeros(t, format.F32, 9) }, mg.CodeWeightShape, "expected [8], found f32[9]"},
 		"stack shape":   {func(m map[string]*tensor.Tensor) { m[gate] = zeros(t, format.F32, 4, 9) }, mg.CodeWeightShape, "expected [4,8], found f32[4,9]"},
