@@ -51,7 +51,7 @@ func gemmPlan(t testing.TB, s gemmShape) *builder {
 		free  []int
 	}
 	mq := b.queue(s.engine)
-	make_ := func(name string, via []string, bytes int64) side {
+	hops := func(name string, via []string, bytes int64) side {
 		var r side
 		from := "" // the memory before
 		for i, mem := range via {
@@ -71,8 +71,8 @@ func gemmPlan(t testing.TB, s gemmShape) *builder {
 		}
 		return r
 	}
-	a := make_("a", s.viaA, s.tm*s.tk*es)
-	w2 := make_("w", s.viaB, s.tk*s.tn*es)
+	a := hops("a", s.viaA, s.tm*s.tk*es)
+	w2 := hops("w", s.viaB, s.tk*s.tn*es)
 	acc := b.local("acc", s.accMem, s.tm*s.tn*cs, 1)
 	g := b.p.Memories[0].Name
 	_, oq := b.path(s.accMem, g)

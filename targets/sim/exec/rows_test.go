@@ -459,6 +459,38 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
+// TestOdd adds f32 tiles whose rows are not a multiple of four bytes apart.
+func TestOdd(t *testing.T) {
+	for _, stride := range [][]int64{{34, 17, 4}, {38, 20, 4}, {18, 4, 1}, {70, 22, 5}, {35, 8, 4}} {
+		size := []int64{2, 2, 4}
+		span := stride[0] + stride[1] + 3*stride[2] + 4
+		raw := make([]byte, span)
+		for i := range raw {
+			raw[i] = byte(i*7 + 3)
+		}
+		b, _ := tensor.FromBytes(format.U8, []int64{span}, raw)
+		src := &tileOf{t: b, view: func(x plan.Tile) plan.Tile {
+			x.Format, x.Stride, x.Size = format.F32, stride, nil
+			for _, n := range size {
+				x.Size = append(x.Size, plan.C(n))
+			}
+			return x
+		}}
+		out, _, err := apply(t, testChip(), plan.Instr{Op: plan.Vec, Fn: plan.VAdd}, zeros(t, format.F32, size...), nil, src, src, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := f64s(t, out)
+		for i := range got {
+			at := int64(i)/8*stride[0] + int64(i)/4%2*stride[1] + int64(i)%4*stride[2]
+			v := format.F32.Decode(format.Get(format.F32, raw[at:], 0))
+			if want := once(format.F32, v+v); !sameFloat(got[i], want) {
+				t.Errorf("strides %v, element %d: %v, want %v", stride, i, got[i], want)
+			}
+		}
+	}
+}
+
 // TestNarrow checks the dense rows of sub-byte formats: casts, copies and fills, with odd lengths.
 func TestNarrow(t *testing.T) {
 	r := rand.New(rand.NewSource(11))

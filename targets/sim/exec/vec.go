@@ -52,7 +52,7 @@ func arithmetic(fn plan.Fn) bool {
 	return true
 }
 
-// run2 is one elementwise execution in lane T.
+// runLane computes elements in lane T: chunks of the operands are decoded, unless they lie as the lane has them, and the results encoded.
 func runLane[T lane](c *core, f *frame, b *bank[T], from int, d *view, srcs [3]*view, fn func(d, x, y, z []T)) {
 	in := f.in
 	l := &c.loop

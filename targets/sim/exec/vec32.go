@@ -32,6 +32,11 @@ func (c *core) rows32(f *frame) bool {
 	if l.cs[0] != 4 && l.cols > 1 || l.rs[0]&3 != 0 {
 		return false
 	}
+	for k := range l.outer {
+		if (l.s[0][k]|l.s[1][k]|l.s[2][k]|l.s[3][k])&3 != 0 {
+			return false
+		}
+	}
 	var kind [3]rowKind
 	for i := range in.arity {
 		switch cs := l.cs[i+1]; {
