@@ -170,14 +170,14 @@ func (r kindRun) chain(room int64, steps ...chainStep) ([]Tensors, error) {
 	ctx := context.Background()
 	var outs []Tensors
 	if r.chip == nil {
-		mod, _, err := r.m.Lower(Request{Entry: "prefill", Set: r.set})
-		if err != nil {
-			return nil, err
-		}
 		e := newEvaluator(r.m, room)
 		var states Tensors
 		for _, s := range steps {
-			out, next, err := e.Run(ctx, mod.Func(s.entry), s.in, states)
+			_, f, err := r.m.Lower(Request{Entry: s.entry, Set: r.set})
+			if err != nil {
+				return nil, err
+			}
+			out, next, err := e.Run(ctx, f, s.in, states)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", s.entry, err)
 			}
