@@ -105,14 +105,16 @@ func dequantize(_ *run, o *ir.Op, a []*Value, _ [][]int64) ([]*Value, error) {
 }
 
 func quantize(_ *run, o *ir.Op, a []*Value, shapes [][]int64) ([]*Value, error) {
-	x, block := a[0], o.Attrs.Ints("block")
-	f := o.Result(0).Type.Format
-	codes, scale := newValue(f, shapes[0]), newValue(format.F32, shapes[1])
+	return quantiseBlocks(a[0], o.Result(0).Type.Format, o.Attrs.Ints("block"), float32(o.Attrs.Float("floor", 1e-4)), shapes[0], shapes[1]), nil
+}
+
+// quantiseBlocks gives the codes of x in format f and the scales of its blocks.
+func quantiseBlocks(x *Value, f format.Format, block []int64, floor float32, codeShape, scaleShape []int64) []*Value {
+	codes, scale := newValue(f, codeShape), newValue(format.F32, scaleShape)
 	largest := f.Info().MaxFinite
 	if f.IsInt() {
 		largest = float64(f.MaxInt())
 	}
-	floor := float32(o.Attrs.Float("floor", 1e-4))
 	rank := len(x.Shape)
 	xs, ss := strides(x.Shape), strides(scale.Shape)
 	where := func(i int64) int64 {
@@ -144,7 +146,7 @@ func quantize(_ *run, o *ir.Op, a []*Value, shapes [][]int64) ([]*Value, error) 
 			codes.F[i] = f.RoundMode(q, mode)
 		}
 	}
-	return []*Value{codes, scale}, nil
+	return []*Value{codes, scale}
 }
 
 // scaledRow computes one row of a scaled product: a = codes, b = codes of one matrix that begins at element base, and their scales.

@@ -473,7 +473,8 @@ func cumsum(_ *run, o *ir.Op, a []*Value, shapes [][]int64) ([]*Value, error) {
 func (r *run) weight(o *ir.Op, shape []int64) (*Value, error) {
 	name := o.Attrs.Str("name", "")
 	f := o.Result(0).Type.Format
-	key := fmt.Sprint(name, f, shape, o.Attrs.Str("scale", ""))
+	quant, width := o.Attrs.Format("quantise", format.Invalid), o.Attrs.Int("width", 0)
+	key := fmt.Sprint(name, f, shape, o.Attrs.Str("scale", ""), quant, width)
 	if v := r.e.weights[key]; v != nil {
 		return v, nil
 	}
@@ -490,8 +491,16 @@ func (r *run) weight(o *ir.Op, shape []int64) (*Value, error) {
 		}
 	}
 	out := newValue(f, shape)
+	got := f // the format in which a part is wanted from the file
+	stored := each
+	if quant != format.Invalid {
+		got = format.F32
+		if width > 0 {
+			stored = append(append([]int64(nil), each[:len(each)-1]...), width)
+		}
+	}
 	for i, p := range parts {
-		v, err := r.tensor(p, o.Attrs.Format("stored", f), each)
+		v, err := r.tensor(p, o.Attrs.Format("stored", f), stored)
 		if err != nil {
 			return nil, err
 		}
@@ -504,11 +513,19 @@ func (r *run) weight(o *ir.Op, shape []int64) (*Value, error) {
 			if err != nil {
 				return nil, err
 			}
-			if v, err = scaleBlocks(v, sv, o.Attrs.Ints("block"), f); err != nil {
+			if v, err = scaleBlocks(v, sv, o.Attrs.Ints("block"), got); err != nil {
 				return nil, fmt.Errorf("weight %s: %w", p, err)
 			}
-		} else if v.Format != f {
-			v = Cast(v, f, false)
+		} else if v.Format != got {
+			v = Cast(v, got, false)
+		}
+		if quant != format.Invalid {
+			n := stored[len(stored)-1]
+			scales := append(append([]int64(nil), stored[:len(stored)-1]...), 1)
+			pair := quantiseBlocks(v, quant, []int64{max(n, 1)}, 1e-12, stored, scales)
+			if v = pair[0]; width > 0 {
+				v = pair[1]
+			}
 		}
 		if out.F != nil {
 			copy(out.F[int64(i)*numel(each):], v.F)

@@ -27,15 +27,33 @@ var (
 		Name: "weight", Class: Structural, Results: []string{"w"}, Declared: true,
 		Doc: "A tensor of the checkpoint, by name. Where `stack` is n, the name holds one `{}` and the value is the n tensors named with 0…n-1 in its place, stacked on a new first axis. " +
 			"`stored` is the format in the file when it differs from the value's: the loader converts once, before the first run. " +
-			"With `scale`, the loader multiplies each `block` of the stored matrix (its last two axes) by the element of that tensor (DeepSeek's weight_scale_inv; ragged edges allowed) before converting.",
+			"With `scale`, the loader multiplies each `block` of the stored matrix (its last two axes) by the element of that tensor (DeepSeek's weight_scale_inv; ragged edges allowed) before converting. " +
+			"With `quantise`, the loader then quantises each row (the last axis) in f32 as the op quantize does, with one block a row and a floor of 1e-12: the value is the codes, or, with `width`, the scales of rows of so many elements: f32 [.., 1].",
 		Attrs: []AttrSpec{
 			{Name: "name", Kind: String, Required: true, Doc: "the tensor's name in the checkpoint"},
 			{Name: "stack", Kind: Int, Doc: "how many tensors are stacked; absent for one tensor as it is"},
 			{Name: "stored", Kind: Fmt, Doc: "format in the file, when the loader converts"},
 			{Name: "scale", Kind: String, Doc: "name of the tensor of block scales that the loader multiplies in"},
 			{Name: "block", Kind: Ints, Doc: "rows and columns that share one scale"},
+			{Name: "quantise", Kind: Fmt, Doc: "format of the codes that the loader makes of each row"},
+			{Name: "width", Kind: Int, Doc: "elements of a stored row, where the value is the rows' scales"},
 		},
 		Check: func(in Input, results []Type) error {
+			if q := in.Attrs.Format("quantise", format.Invalid); q != format.Invalid || in.Attrs.Has("width") {
+				t := results[0]
+				last := shape.Const(-1)
+				if n := len(t.Shape); n > 0 {
+					last = t.Shape[n-1]
+				}
+				switch w := in.Attrs.Int("width", 0); {
+				case q == format.Invalid || q == format.Bool || q.Bits() > 8:
+					return fmt.Errorf("weight: quantise is a format of at most 8 bits, and width goes with it")
+				case in.Attrs.Has("width") && (w < 1 || t.Format != format.F32 || !last.Equal(shape.Const(1))):
+					return fmt.Errorf("weight: the scales of quantised rows are f32 [.., 1], found %s with width %d", t, w)
+				case !in.Attrs.Has("width") && (t.Format != q || len(t.Shape) == 0):
+					return fmt.Errorf("weight: the codes of rows quantised to %s have that format, found %s", q, t)
+				}
+			}
 			if n := in.Attrs.Int("stack", -1); n != -1 {
 				t := results[0]
 				if len(t.Shape) == 0 || !t.Shape[0].Equal(shape.Const(n)) {

@@ -8,7 +8,7 @@ import (
 )
 
 // BinaryVersion is the version of the binary form. A reader takes no other.
-const BinaryVersion = 1
+const BinaryVersion = 2
 
 // A plan file is
 //
@@ -186,6 +186,8 @@ func (e *encoder) buffers(p *Plan) {
 			e.s(s.Scale)
 			e.ints(s.Block)
 			e.ints(s.Shape)
+			e.u8(uint8(s.Quantise))
+			e.bool(s.Scales)
 			e.s(s.Hash)
 		}
 		e.u(uint64(len(b.Data)))

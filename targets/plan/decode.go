@@ -270,7 +270,7 @@ func (d *decoder) buffers(p *Plan) {
 		b.Addr, b.Size = d.i(), d.i()
 		b.First, b.Last = d.int(), d.int()
 		if d.bool() {
-			b.Source = &Source{Name: d.s(), Stack: d.i(), Stored: d.format(), Scale: d.s(), Block: d.intList(), Shape: d.intList(), Hash: d.s()}
+			b.Source = &Source{Name: d.s(), Stack: d.i(), Stored: d.format(), Scale: d.s(), Block: d.intList(), Shape: d.intList(), Quantise: d.format(), Scales: d.bool(), Hash: d.s()}
 		}
 		if data := d.take(d.u()); len(data) > 0 {
 			b.Data = bytes.Clone(data)

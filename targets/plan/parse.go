@@ -183,6 +183,10 @@ func (r *textReader) bufferLine(w string, b *Buffer) {
 	if r.acceptWord("block") {
 		s.Block = r.ints()
 	}
+	if r.acceptWord("quantise") {
+		s.Quantise = r.format()
+		s.Scales = r.acceptWord("scales")
+	}
 	if r.acceptWord("hash") {
 		s.Hash = r.quoted()
 	}

@@ -107,7 +107,12 @@ type Source struct {
 	Scale  string        // tensor of block scales multiplied in, or ""
 	Block  []int64       // rows and columns that share one scale
 	Shape  []int64       // shape in the file of one tensor
-	Hash   string        // SHA-256 of the stored bytes in hex, when they were at hand at compile time; else ""
+	// Quantise is the format of the codes that each row (the last axis) is quantised to, in f32, after the scales: scale = max(largest
+	// magnitude, 1e-12) / largest code, code = x / scale rounded to nearest even. Invalid is none. The buffer holds the codes, or, if Scales
+	// is set, the f32 scales, one a row.
+	Quantise format.Format
+	Scales   bool
+	Hash     string // SHA-256 of the stored bytes in hex, when they were at hand at compile time; else ""
 }
 
 // Step launches one kernel.

@@ -6,6 +6,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+
+	"apogee/ir/format"
 )
 
 // TextVersion is the version of the text form; it stands in its first line.
@@ -259,6 +261,12 @@ func (t *printer) buffersText() {
 			if len(s.Block) > 0 {
 				t.s(" block ")
 				t.ints(s.Block)
+			}
+			if s.Quantise != format.Invalid {
+				t.s(" quantise " + s.Quantise.String())
+				if s.Scales {
+					t.s(" scales")
+				}
 			}
 			if s.Hash != "" {
 				t.s(" hash ")

@@ -153,6 +153,6 @@ func sameWeight(a, b *plan.Buffer) bool {
 	if a.Format != b.Format || !slices.Equal(a.Shape, b.Shape) || (x == nil) != (y == nil) {
 		return false
 	}
-	return x == nil || x.Name == y.Name && x.Stack == y.Stack && x.Stored == y.Stored && x.Scale == y.Scale &&
+	return x == nil || x.Name == y.Name && x.Stack == y.Stack && x.Stored == y.Stored && x.Scale == y.Scale && x.Quantise == y.Quantise && x.Scales == y.Scales &&
 		slices.Equal(x.Block, y.Block) && slices.Equal(x.Shape, y.Shape)
 }

@@ -37,7 +37,7 @@ type Source struct {
 	parts  []*tensor.Tensor
 	scales []*tensor.Tensor // one a part, or none
 	names  []string
-	numel  int64 // elements of one part
+	numel  int64 // elements that one part has in the buffer
 }
 
 // Find looks up the tensors of a weight buffer and checks their formats and shapes. Nothing is read.
@@ -70,19 +70,28 @@ func Find(b *plan.Buffer, w Weights) (*Source, error) {
 			return nil, fail(codeSource, "%d tensors are stacked, but the name %q has no {} for their number", count, src.Name)
 		}
 	}
-	if n > 0 && count > math.MaxInt64/n || n*count != total {
+	elems := n // of the buffer for one tensor
+	if src.Quantise != format.Invalid {
+		if len(src.Shape) == 0 || src.Quantise == format.Bool || src.Quantise.Bits() != 8 || src.Scales && b.Format != format.F32 || !src.Scales && b.Format != src.Quantise {
+			return nil, fail(codeSource, "rows of %s[%s] cannot be quantised to %s in a buffer of %s", src.Stored, tensor.Dims(src.Shape), src.Quantise, b.Format)
+		}
+		if cols := src.Shape[len(src.Shape)-1]; src.Scales && cols > 0 {
+			elems = n / cols
+		}
+	}
+	if elems > 0 && count > math.MaxInt64/elems || elems*count != total {
 		return nil, fail(codeSource, "the source does not fill the buffer").
 			Expect(fmt.Sprintf("%d elements for %s[%s]", total, b.Format, tensor.Dims(b.Shape)), fmt.Sprintf("%d of %s[%s]", count, src.Stored, tensor.Dims(src.Shape)))
 	}
-	if !castable(src.Stored, b.Format) {
+	if src.Quantise == format.Invalid && !castable(src.Stored, b.Format) || src.Quantise != format.Invalid && !castable(src.Stored, format.F32) {
 		return nil, fail(codeSource, "%s cannot be loaded as %s", src.Stored, b.Format)
 	}
-	s := &Source{buf: b, numel: n}
+	s := &Source{buf: b, numel: elems}
 	if src.Scale != "" {
 		if len(src.Block) == 0 || len(src.Block) > len(src.Shape) || slices.Min(src.Block) < 1 {
 			return nil, fail(codeSource, "blocks of [%s] do not fit %s[%s]", tensor.Dims(src.Block), src.Stored, tensor.Dims(src.Shape))
 		}
-		if !b.Format.IsFloat() {
+		if !b.Format.IsFloat() && src.Quantise == format.Invalid {
 			return nil, fail(codeSource, "codes with scales are loaded as a float format").Expect("a float format", b.Format.String())
 		}
 	}
@@ -176,7 +185,7 @@ func (s *Source) Load(ctx context.Context, o Options) ([]byte, error) {
 			return nil, fail(codeHash, "the stored bytes are not those that the plan was compiled with").Expect("SHA-256 "+src.Hash, got)
 		}
 	}
-	plain := src.Stored == b.Format && len(s.scales) == 0
+	plain := src.Stored == b.Format && len(s.scales) == 0 && src.Quantise == format.Invalid
 	if plain {
 		if whole := joined(data, b.Size); whole != nil && aligned(whole, b.Format) {
 			return whole, nil
@@ -196,6 +205,10 @@ func (s *Source) Load(ctx context.Context, o Options) ([]byte, error) {
 		switch {
 		case plain:
 			copy(to, data[i])
+		case src.Quantise != format.Invalid:
+			if err := s.quantise(ctx, to, i, data[i]); err != nil {
+				return nil, err
+			}
 		case len(s.scales) > 0:
 			scale, err := s.scales[i].F32s()
 			if err != nil {
