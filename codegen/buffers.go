@@ -49,7 +49,12 @@ func (b *compiler) weight(o *ir.Op) {
 	if s.Stack > 0 {
 		s.Shape = s.Shape[1:]
 	}
-	key := name + "\x00" + v.Type.Format.String() + "\x00" + s.Stored.String() + "\x00" + s.Scale
+	s.Quantise = o.Attrs.Format("quantise", format.Invalid)
+	if n := o.Attrs.Int("width", 0); n > 0 {
+		s.Scales = true
+		s.Shape = append(append([]int64(nil), s.Shape[:len(s.Shape)-1]...), n)
+	}
+	key := name + "\x00" + v.Type.Format.String() + "\x00" + s.Stored.String() + "\x00" + s.Scale + "\x00" + s.Quantise.String()
 	for _, d := range append(shapeOf(v), s.Block...) {
 		key += "\x00" + strconv.FormatInt(d, 10)
 	}
