@@ -165,7 +165,7 @@ func setPrecision(p *Pass) error {
 			}
 		case "bf16", "f16":
 			narrow(p, f, want.A, want.B)
-		case "fp8":
+		case "fp8", "w8a8":
 			if err := quantised(p, f, want); err != nil {
 				return err
 			}
@@ -422,73 +422,165 @@ func retype(o *ir.Op, to, back format.Format) {
 	}
 }
 
-// quantised turns products with weights that are stored as codes with block scales into products of codes.
+// quantised turns products with weights into products of codes: fp8 takes the weights that are stored as codes with block scales, w8a8
+// has the loader quantise each row of any weight.
 func quantised(p *Pass, f *ir.Func, want chip.Precision) error {
 	for o := f.Body.First(); o != nil; {
 		next := o.Next()
 		if o.Is(op.Einsum) || o.Is(op.GroupedMatmul) && o.NumArgs() == 3 {
-			quantiseOne(p, o, want)
+			if err := quantiseOne(p, o, want); err != nil {
+				return err
+			}
 		}
 		o = next
 	}
 	return nil
 }
 
-// quantiseOne rewrites one product x·dequantize(codes, scale). The activations get a scale for each row and as many elements of K as share one in the
-// weight, as DeepSeek-V3 does (arXiv 2412.19437, section 3.3.2).
-func quantiseOne(p *Pass, o *ir.Op, want chip.Precision) {
+// quantiseOne rewrites one product x·w. The activations get a scale for each row and as many elements of K as share one in the weight, as
+// DeepSeek-V3 does (arXiv 2412.19437, section 3.3.2); in w8a8 that is all of K.
+func quantiseOne(p *Pass, o *ir.Op, want chip.Precision) error {
 	x, w := o.Arg(0), o.Arg(1)
+	plain := true
 	if o.Is(op.Einsum) {
 		e, err := op.ParseEinsum(o.Attrs.Str("spec", ""))
 		if err != nil {
-			return
+			return nil
 		}
-		if x.DefIs(op.Dequantize) {
+		if loaded(x) && !loaded(w) {
 			x, w = w, x
 			e.A, e.B = e.B, e.A
 		}
 		k := len(e.A) - 1
-		if !w.DefIs(op.Dequantize) || len(e.B) != 2 || k < 1 || e.B[1] != e.A[k] || e.Out != e.A[:k]+e.B[:1] {
-			if w.DefIs(op.Dequantize) {
-				p.remark(quantiseProduct, o, "the product %s is no plain matrix product, so it is done with scaled weights", e)
-			}
-			return
-		}
+		plain = len(e.B) == 2 && k >= 1 && e.B[1] == e.A[k] && e.Out == e.A[:k]+e.B[:1]
 	}
-	d := w.Def()
-	if d == nil || !d.Is(op.Dequantize) || !d.Arg(0).DefIs(op.Weight) || !d.Arg(1).DefIs(op.Weight) || d.Arg(0).Type.Format != want.B {
-		return
+	if !loaded(w) || fromWeight(x) || !x.Type.Format.IsFloat() {
+		return nil
 	}
-	block := d.Attrs.Ints("block")
-	if len(block) != 2 {
-		p.remark(quantiseProduct, o, "the weight's scales are for blocks of %v, not of rows and columns", block)
-		return
+	stored := storedCodes(w, want.B)
+	if want.Name == "fp8" && !stored {
+		return nil
 	}
-	if bothKeysAndValues(o.Result(0)) {
-		p.remark(quantiseProduct, o, "what it gives is cut into keys and values, where it may be absorbed: its operands stay unquantised")
-		return
+	why := ""
+	switch {
+	case !plain:
+		why = "it is no plain matrix product"
+	case bothKeysAndValues(o.Result(0)):
+		why = "what it gives is cut into keys and values, where it may be absorbed"
+	case want.Name == "w8a8" && returned(o.Result(0)):
+		why = "its result is what the function gives, such as the scores of words"
+	case want.Name == "w8a8" && chooses(o.Result(0), 0):
+		why = "its result is what a choice is made by, such as a router's"
+	}
+	if why != "" {
+		p.remark(quantiseProduct, o, "operands stay unquantised: %s", why)
+		return nil
 	}
 	if !p.fire(quantiseProduct, o) {
-		return
+		return nil
 	}
 	b := ir.At(o)
-	q := b.Create(op.Quantize, ir.A("block", []int64{block[1]}, "format", want.A), x)
-	scale := b.Cast(d.Arg(1), format.F32)
-	if q == nil {
-		return
+	var codes, scale *ir.Value
+	var block []int64
+	if want.Name == "fp8" {
+		d := w.Def()
+		codes, scale, block = d.Arg(0), b.Cast(d.Arg(1), format.F32), d.Attrs.Ints("block")
+	} else {
+		var err error
+		if codes, scale, err = quantisedRows(b, w, want.B); err != nil {
+			return err
+		}
+		block = []int64{1, dim(codes, codes.Type.Rank()-1)}
 	}
+	q := b.Create(op.Quantize, ir.A("block", []int64{block[1]}, "format", want.A), x)
+	if q == nil {
+		return b.Err
+	}
+	attrs := ir.A("block", block, "format", o.Result(0).Type.Format)
 	var y *ir.Value
 	if o.Is(op.GroupedMatmul) {
-		y = b.Op(op.GroupedMatmul, ir.A("block", block, "format", o.Result(0).Type.Format), q.Result(0), d.Arg(0), o.Arg(2), q.Result(1), scale)
+		y = b.Op(op.GroupedMatmul, attrs, q.Result(0), codes, o.Arg(2), q.Result(1), scale)
 	} else {
-		y = b.Op(op.ScaledMatmul, ir.A("block", block, "format", o.Result(0).Type.Format), q.Result(0), d.Arg(0), q.Result(1), scale)
+		y = b.Op(op.ScaledMatmul, attrs, q.Result(0), codes, q.Result(1), scale)
 	}
 	if b.Err != nil {
-		panic(b.Err)
+		return b.Err
 	}
 	y.Name = o.Result(0).Name
 	o.Result(0).ReplaceAllUses(y)
 	o.Erase()
+	return nil
+}
+
+// loaded reports whether a value is a weight, perhaps cast or scaled, seen through no view.
+func loaded(v *ir.Value) bool {
+	v = through(v, op.Cast)
+	return v.DefIs(op.Weight) && v.Type.Format.IsFloat() || v.DefIs(op.Dequantize) && v.Def().Arg(0).DefIs(op.Weight) && v.Def().Arg(1).DefIs(op.Weight)
+}
+
+// storedCodes reports whether a weight is codes of a format with scales for blocks of rows and columns.
+func storedCodes(w *ir.Value, f format.Format) bool {
+	d := w.Def()
+	return d != nil && d.Is(op.Dequantize) && d.Arg(0).DefIs(op.Weight) && d.Arg(1).DefIs(op.Weight) && d.Arg(0).Type.Format == f && len(d.Attrs.Ints("block")) == 2
+}
+
+// quantisedRows gives the codes and scales that the loader makes of each row of a weight.
+func quantisedRows(b *ir.Builder, w *ir.Value, f format.Format) (codes, scale *ir.Value, err error) {
+	w = through(w, op.Cast)
+	d := w.Def()
+	attrs := d.Attrs
+	stored := w.Type.Format
+	if d.Is(op.Dequantize) {
+		c, s := d.Arg(0).Def(), d.Arg(1).Def()
+		stored = c.Result(0).Type.Format
+		attrs = c.Attrs.With("scale", s.Attrs.Str("name", "")).With("block", d.Attrs.Ints("block"))
+	}
+	if !attrs.Has("stored") {
+		attrs = attrs.With("stored", stored)
+	}
+	attrs = attrs.With("quantise", f)
+	dims := w.Type.Shape
+	cols, _ := dims[len(dims)-1].Value()
+	declare := func(a op.Attrs, t ir.Type) *ir.Value {
+		n, e := op.Weight.Normalise(a)
+		if e != nil {
+			err = e
+			return nil
+		}
+		o := b.Declare(op.Weight, n, []ir.Type{t})
+		if o == nil {
+			err = b.Err
+			return nil
+		}
+		return o.Result(0)
+	}
+	codes = declare(attrs, ir.Type{Format: f, Shape: dims})
+	rows := append(append(shape.Shape(nil), dims[:len(dims)-1]...), one)
+	scale = declare(attrs.With("width", cols), ir.Type{Format: format.F32, Shape: rows})
+	return codes, scale, err
+}
+
+// returned reports whether a value, perhaps cast or reshaped, is what its function gives.
+func returned(v *ir.Value) bool {
+	for _, u := range v.Users() {
+		if u.Is(op.Return) || (u.Is(op.Cast) || u.Is(op.Reshape)) && returned(u.Result(0)) {
+			return true
+		}
+	}
+	return false
+}
+
+// chooses reports whether the largest elements of a value, or of what is computed from it element by element, are looked for.
+func chooses(v *ir.Value, depth int) bool {
+	for _, u := range v.Users() {
+		switch {
+		case u.Is(op.TopK), u.Is(op.ArgMax):
+			return true
+		case depth < 12 && (u.Info.Class == op.Elementwise || u.Is(op.Reshape)) && chooses(u.Result(0), depth+1):
+			return true
+		}
+	}
+	return false
 }
 
 // bothKeysAndValues reports whether a value is read, through views, as the keys and as the values of one attention.
