@@ -107,8 +107,8 @@ func checkFile(path string) (*diag.List, error) {
 		}
 		l.Merge(plan.Check(m.Plan, rules))
 		return l, nil
-	case m.IR != "":
-		mod, l := ir.Parse(diag.NewSource(path, []byte(m.IR)))
+	case m.IR != nil:
+		mod, l := ir.Parse(diag.NewSource(path, m.IR))
 		if l.HasErrors() {
 			return l, nil
 		}

@@ -6,8 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"apogee/targets/chip"
+	"apogee/targets/chips"
+	"apogee/targets/plan"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected output in documents and golden files")
@@ -80,11 +86,48 @@ func runBlocks(t *testing.T, name, text, scratch string) string {
 			if !*update {
 				t.Errorf("%s:%d: %s\nexpected:\n%s\nfound:\n%s", name, at, cmd, strings.Join(want, "\n"), strings.Join(got, "\n"))
 			}
-			out = append(out, got...)
+			out = append(out, abridge(want, got)...)
 		}
 		out = append(out, lines[i])
 	}
 	return strings.Join(out, "\n")
+}
+
+// abridge leaves out of an output what the document left out of it before: of the lines between two …, those from the first that
+// begins with the same word as they did, as many as there were.
+func abridge(want, got []string) []string {
+	if !slices.Contains(want, "…") {
+		return got
+	}
+	var out []string
+	at := 0
+	for len(want) > 0 {
+		n := slices.Index(want, "…")
+		last := n < 0
+		if last {
+			n = len(want)
+		}
+		piece := want[:n]
+		want = want[min(n+1, len(want)):]
+		switch {
+		case last:
+			at = max(at, len(got)-len(piece))
+		case len(out) > 0 && len(piece) > 0:
+			word, _, _ := strings.Cut(strings.TrimLeft(piece[0], " "), " ")
+			for i := at; i < len(got); i++ {
+				if first, _, _ := strings.Cut(strings.TrimLeft(got[i], " "), " "); first == word {
+					at = i
+					break
+				}
+			}
+		}
+		end := min(at+len(piece), len(got))
+		out = append(out, got[at:end]...)
+		if at = end; !last {
+			out = append(out, "…")
+		}
+	}
+	return out
 }
 
 // matchLines compares lines; … in want stands for any number of lines.
@@ -174,5 +217,117 @@ func TestOpsPage(t *testing.T) {
 	}
 	if !bytes.Equal(got.Bytes(), want) {
 		t.Error("docs/ops.md is stale; go test ./cmd/apogee -run TestOpsPage -update writes it")
+	}
+}
+
+// section replaces what stands between a marker and its end in a document, or fails when it differs.
+func section(t *testing.T, doc, name, want string) {
+	t.Helper()
+	b, err := os.ReadFile(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	begin := strings.Index(text, "<!-- "+name)
+	end := strings.Index(text, "<!-- end of "+name+" -->")
+	if begin < 0 || end < begin {
+		t.Fatalf("%s has no section %q", doc, name)
+	}
+	begin += strings.Index(text[begin:], "-->") + len("-->")
+	want = "\n\n" + strings.Trim(want, "\n") + "\n\n"
+	if text[begin:end] == want {
+		return
+	}
+	if !*update {
+		t.Errorf("%s: section %s is stale; go test ./cmd/apogee -update writes it", doc, name)
+		return
+	}
+	if err := os.WriteFile(doc, []byte(text[:begin]+want+text[end:]), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestChipsPage: what docs/chips.md says of the language and of the chips is what the reader and the files say.
+func TestChipsPage(t *testing.T) {
+	root(t)
+	const doc = "docs/chips.md"
+	var b strings.Builder
+	for _, n := range chips.List() {
+		c, err := chip.Load(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&b, "**%s** (%s, %s, %d). %s\n", c.Name, c.Vendor, c.Family, c.Year, c.Doc)
+		if c.Variant != "" {
+			fmt.Fprintf(&b, "*Variant:* %s\n", c.Variant)
+		}
+		fmt.Fprintf(&b, "*Trust:* %s.\n\n", c.Trust())
+	}
+	section(t, doc, "trust", b.String())
+
+	text, err := os.ReadFile("examples/my-npu.chip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	section(t, doc, "example", "    "+strings.ReplaceAll(strings.TrimSpace(string(text)), "\n", "\n    "))
+
+	b.Reset()
+	block := ""
+	for _, k := range chip.Keywords() {
+		if k.Block != block {
+			block = k.Block
+			fmt.Fprintf(&b, "\nIn a `%s` block:\n\n| | | |\n|---|---|---|\n", block)
+		}
+		required := ""
+		if k.Required {
+			required = "required"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", strings.ReplaceAll(k.Syntax, "|", "\\|"), k.Doc, required)
+	}
+	section(t, doc, "keywords", strings.ReplaceAll(b.String(), "\n    \n", "\n\n"))
+	section(t, doc, "units", "`"+strings.Join(chip.Units(), "` `")+"`")
+}
+
+// TestPlanPage: docs/plan.md names every neutral word.
+func TestPlanPage(t *testing.T) {
+	root(t)
+	var fns []string
+	for _, w := range plan.Words() {
+		if fn, ok := strings.CutPrefix(w, "vec_"); ok {
+			fns = append(fns, fn)
+		}
+	}
+	section(t, "docs/plan.md", "words", "`"+strings.Join(fns, "` `")+"`")
+	text, err := os.ReadFile("docs/plan.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range plan.Words() {
+		family, _, _ := strings.Cut(w, "_")
+		if !strings.Contains(string(text), "`"+w) && !strings.Contains(string(text), "`"+family+"_") {
+			t.Errorf("docs/plan.md does not name %s", w)
+		}
+	}
+}
+
+var link = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+
+// TestLinks: what a document links to is there.
+func TestLinks(t *testing.T) {
+	root(t)
+	docs, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range append(docs, "README.md", "examples/README.md", "examples/r1-nano/README.md") {
+		text, err := os.ReadFile(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(d), m[1])); err != nil {
+				t.Errorf("%s links to %s, which is not there", d, m[1])
+			}
+		}
 	}
 }

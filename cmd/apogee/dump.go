@@ -85,7 +85,7 @@ func dump(ctx context.Context, a *app, m *modelFlags, path, emit, after string, 
 		}
 		return printIR(w, mod, positions)
 	}
-	if j.chip == nil {
+	if j.chip == nil && after == "" { // passes that ask the chip say so themselves
 		return usagef("--emit %s%s needs a chip: name one with --target", emit, map[bool]string{true: " --after " + after}[after != ""])
 	}
 	a.progress.Step("compiling "+path, 0, 0)

@@ -262,24 +262,56 @@ func accuracy(t *testing.T, m *Model, c *chip.Chip, precision string, list []pro
 	return float64(right) / float64(len(list))
 }
 
-// TestAccuracy: the trained models answer at least 98 % of eval.jsonl right at --precision auto on every chip.
+// TestAccuracy: the trained models answer at least 98 % of eval.jsonl right at --precision auto on every chip, and docs/chips.md has the
+// figures; -update writes them.
 func TestAccuracy(t *testing.T) {
 	corpus := irtest.Corpus(t)
-	for _, n := range []string{"r1-nano", "r1-nano-fp8"} {
-		list := problems(t, filepath.Join(corpus, "models", "r1-nano", "eval.jsonl"))
-		for name, c := range targets(t) {
-			if c == nil {
-				continue
-			}
+	models := []string{"r1-nano", "r1-nano-fp8"}
+	list := problems(t, filepath.Join(corpus, "models", "r1-nano", "eval.jsonl"))
+	var table strings.Builder
+	table.WriteString("| chip | r1-nano | r1-nano-fp8 |\n|---|---|---|\n")
+	for _, name := range chips.List() {
+		c, err := chip.Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&table, "| %s |", name)
+		for _, n := range models {
 			t.Run(n+"/"+name, func(t *testing.T) {
 				m := open(t, filepath.Join(corpus, "models", n))
+				p, err := choosePrecision(c, Auto, m.StoresFP8())
+				if err != nil {
+					t.Fatal(err)
+				}
 				a := accuracy(t, m, c, Auto, list)
-				t.Logf("%.1f %% of %d", 100*a, len(list))
+				fmt.Fprintf(&table, " %.1f %% at %s |", 100*a, p.Name)
 				if a < 0.98 {
 					t.Errorf("%.1f %% right, expected at least 98 %%", 100*a)
 				}
 			})
 		}
+		table.WriteString("\n")
+	}
+	page := filepath.Join(irtest.Root(t), "docs", "chips.md")
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok := strings.Cut(string(text), "<!-- accuracy")
+	mark, rest, ok1 := strings.Cut(rest, "-->")
+	_, tail, ok2 := strings.Cut(rest, "<!-- end of accuracy -->")
+	if !ok || !ok1 || !ok2 {
+		t.Fatal("docs/chips.md has no section accuracy")
+	}
+	want := head + "<!-- accuracy" + mark + "-->\n\n" + table.String() + "\n<!-- end of accuracy -->" + tail
+	switch {
+	case want == string(text):
+	case irtest.Update() && !t.Failed():
+		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	default:
+		t.Errorf("docs/chips.md has other figures than these; -update writes them\n%s", table.String())
 	}
 }
 
