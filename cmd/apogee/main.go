@@ -63,7 +63,7 @@ func (e *usageError) Error() string { return e.msg }
 func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
 
 func main() {
-	debug.SetGCPercent(50) // short runs: a third of the time is collecting otherwise
+	debug.SetGCPercent(400) // short runs: a third of the time is collecting otherwise
 	os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -105,7 +105,7 @@ func BenchmarkLayer(b *testing.B) {
 		for _, width := range []int64{256, 512, 1024} {
 			b.Run(fmt.Sprintf("%s/D=%d", target, width), func(b *testing.B) {
 				hidden := 3 * width
-				m := &Model{Path: "layer", IR: fmt.Sprintf(layerSource, tokens, width, hidden), Warnings: &diag.List{}}
+				m := &Model{Path: "layer", IR: []byte(fmt.Sprintf(layerSource, tokens, width, hidden)), Warnings: &diag.List{}}
 				built, err := m.Compile(context.Background(), Request{Chip: c, Precision: "f32"})
 				if err != nil {
 					b.Fatal(err)

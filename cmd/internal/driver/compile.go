@@ -116,11 +116,14 @@ func (m *Model) Compile(ctx context.Context, req Request) (*Built, error) {
 	return &Built{Plan: p, Module: mod, Report: report, Precision: prec}, nil
 }
 
-// Passes runs a pipeline on one entry and gives the module as it leaves it.
+// Passes runs a pipeline on one entry and gives the module as it leaves it. Without a chip only passes that ask none can run.
 func (m *Model) Passes(ctx context.Context, req Request, pipeline string) (*ir.Module, error) {
-	prec, err := choosePrecision(req.Chip, req.Precision, m.StoresFP8())
-	if err != nil {
-		return nil, err
+	var prec chip.Precision
+	if req.Chip != nil {
+		var err error
+		if prec, err = choosePrecision(req.Chip, req.Precision, m.StoresFP8()); err != nil {
+			return nil, err
+		}
 	}
 	mod, _, _, _, err := m.passes(ctx, req, prec, pipeline)
 	return mod, err

@@ -33,11 +33,12 @@ type Model struct {
 	Path       string
 	Program    *mg.Program    // of a .mg file
 	Checkpoint *hf.Checkpoint // of a folder or a config.json
-	IR         string         // text of a dumped module, kept as text since compiling rewrites modules
+	IR         []byte         // text of a dumped module, kept since compiling rewrites modules in place
 	Plan       *plan.Plan
 	Warnings   *diag.List // what is not wrong but probably not meant
 
 	text   *diag.Source      // of a .mg file
+	mod    *ir.Module        // of IR, until somebody takes it
 	file   *safetensors.File // of UseWeights
 	config *mg.JSON          // of UseConfig
 }
@@ -76,9 +77,9 @@ func Open(path string) (*Model, error) {
 			return nil, err
 		}
 	case strings.HasPrefix(start, "module @") || ext == ".ir":
-		m.IR = string(text)
-		if _, l := ir.Parse(diag.NewSource(path, text)); l.HasErrors() {
-			return nil, l.Err()
+		m.IR = text
+		if _, err := m.parsed(); err != nil {
+			return nil, err
 		}
 	case ext != ".mg" && !looksLikeText(head):
 		return nil, fmt.Errorf("%s: this is no model%s; expected a .mg file, a checkpoint folder, a config.json, a dumped IR or a plan", path, known(ext))
@@ -219,17 +220,18 @@ func (m *Model) lower(req Request, act format.Format, entries []string) (*mg.Low
 	switch {
 	case m.Plan != nil:
 		return nil, fmt.Errorf("%s is a plan; it is compiled already", m.Path)
-	case m.IR != "":
+	case m.IR != nil:
 		if len(req.Taps) > 0 {
 			return nil, fmt.Errorf("%s is IR, which has no taps; those of a model become results when it is dumped", m.Path)
 		}
 		for _, k := range slices.Sorted(maps.Keys(req.Set)) {
 			return nil, unknownSetting(m, k)
 		}
-		mod, l := ir.Parse(diag.NewSource(m.Path, []byte(m.IR)))
-		if err := l.Err(); err != nil {
+		mod, err := m.parsed()
+		if err != nil {
 			return nil, err
 		}
+		m.mod = nil // the caller may rewrite it: the next one gets another
 		if v := ir.Verify(mod); v.HasErrors() {
 			return nil, v.Err()
 		}
@@ -300,6 +302,18 @@ func (m *Model) MaxPositions() int64 {
 	return m.Checkpoint.MaxPositions()
 }
 
+// parsed gives the module of IR for looking at. It is parsed once, and again after it was taken for rewriting.
+func (m *Model) parsed() (*ir.Module, error) {
+	if m.mod == nil {
+		mod, l := ir.Parse(diag.NewSource(m.Path, m.IR))
+		if err := l.Err(); err != nil {
+			return nil, err
+		}
+		m.mod = mod
+	}
+	return m.mod, nil
+}
+
 // Symbols are the dimension symbols of the model's entries.
 func (m *Model) Symbols() []string {
 	switch {
@@ -307,9 +321,9 @@ func (m *Model) Symbols() []string {
 		return m.Program.Symbols()
 	case m.Checkpoint != nil:
 		return m.Checkpoint.Program.Symbols()
-	case m.IR != "":
-		mod, _ := ir.Parse(diag.NewSource(m.Path, []byte(m.IR)))
-		if mod == nil {
+	case m.IR != nil:
+		mod, err := m.parsed()
+		if err != nil {
 			return nil
 		}
 		seen := map[string]bool{}
@@ -337,8 +351,8 @@ func (m *Model) Entries() ([]string, error) {
 	case m.Plan != nil:
 		return nil, fmt.Errorf("%s is a plan; it is compiled already", m.Path)
 	}
-	mod, l := ir.Parse(diag.NewSource(m.Path, []byte(m.IR)))
-	if err := l.Err(); err != nil {
+	mod, err := m.parsed()
+	if err != nil {
 		return nil, err
 	}
 	var out []string
