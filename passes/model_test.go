@@ -74,7 +74,7 @@ func far(t testing.TB, got, want *tensor.Tensor) float64 {
 
 // TestModelsKeepTheirMeaning runs every checkpoint on the oracle before and after all passes: a prefill, then a decode step on the state that it left.
 func TestModelsKeepTheirMeaning(t *testing.T) {
-	for _, name := range checkpoints {
+	for n, name := range checkpoints {
 		t.Run(name, func(t *testing.T) {
 			c := open(t, "checkpoints", name)
 			tokens := npy(t, irtest.Corpus(t, "checkpoints", name, "reference", "len7.tokens.npy"))
@@ -99,16 +99,28 @@ func TestModelsKeepTheirMeaning(t *testing.T) {
 				}
 				return m
 			}
+			pair, _ := tensor.FromI64(format.I32, []int64{2, 1}, []int64{5, 9})
+			places, _ := tensor.FromI64(format.I32, []int64{2}, []int64{10, 4})
+			batch := map[string]*tensor.Tensor{"tokens": npy(t, irtest.Corpus(t, "checkpoints", name, "reference", "batch2.tokens.npy"))}
+			each := map[string]*tensor.Tensor{"tokens": pair, "pos": places}
 			prefill := map[string]*tensor.Tensor{"tokens": tokens}
 			decode := map[string]*tensor.Tensor{"tokens": next, "pos": pos}
 			first := run(build("prefill"), "prefill", prefill, nil)
 			second := run(build("decode"), "decode", decode, first.states)
-			for _, target := range chips.List() {
+			third := run(build("prefill"), "prefill", batch, nil)
+			fourth := run(build("decode_each"), "decode_each", each, third.states)
+			names := chips.List()
+			for i := range 2 { // every chip has its turn
+				target := names[(n+2*i)%len(names)]
 				ch := loadChip(t, target)
 				passed := func(entry string, T int64) *ir.Module {
 					m := build(entry)
+					B := int64(1)
+					if T == 12 || entry == "decode_each" {
+						B = 2
+					}
 					_, err := passes.Run(context.Background(), m, passes.Default(1), passes.Options{
-						Chip: ch, Precision: "f32", Bind: map[string]int64{"B": 1, "T": T, "S": 12}, Verify: true,
+						Chip: ch, Precision: "f32", Bind: map[string]int64{"B": B, "T": T, "S": 12}, Verify: true,
 					})
 					if err != nil {
 						t.Fatalf("%s: %v", target, err)
@@ -125,6 +137,14 @@ func TestModelsKeepTheirMeaning(t *testing.T) {
 				b := run(passed("decode", 1), "decode", decode, a.states)
 				if d := far(t, b.logits, second.logits); d > 2e-5 {
 					t.Errorf("%s: logits of decode differ by %g", target, d)
+				}
+				c := run(passed("prefill", 12), "prefill", batch, nil)
+				if d := far(t, c.logits, third.logits); d > 2e-5 {
+					t.Errorf("%s: logits of a batch differ by %g", target, d)
+				}
+				e := run(passed("decode_each", 1), "decode_each", each, c.states)
+				if d := far(t, e.logits, fourth.logits); d > 2e-5 {
+					t.Errorf("%s: logits of decode_each differ by %g", target, d)
 				}
 				if testing.Short() {
 					break
