@@ -20,10 +20,9 @@ config {
 
   // Bookkeeping, training and generation: nothing here changes the graph.
   ignore architectures, model_type, auto_map, torch_dtype, dtype, transformers_version, use_cache, _name_or_path
-  ignore _attn_implementation_autoset
   ignore bos_token_id, eos_token_id, pad_token_id, initializer_range, attention_dropout, pretraining_tp
   ignore output_attentions, output_hidden_states, return_dict, torchscript, tokenizer_class, unsloth_fixed
-  ignore do_sample, temperature, top_k, top_p, max_length, min_length, repetition_penalty
+  ignore do_sample, temperature, top_k, top_p, max_length, min_length, repetition_penalty, _attn_implementation_autoset
 }
 
 // The matrix NAME.weight, stored [N, D].
