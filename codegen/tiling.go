@@ -111,8 +111,8 @@ func (x *tiler) find(tight float64) (tiling, bool) {
 				}
 			}
 			for _, splits := range x.splits(mt, nt) {
-				for v := 0; v < 4; v++ {
-					t := tiling{mt: mt, nt: nt, splits: splits, resident: v&1 == 0, accs: 1 + v>>1, slots: 2, once: 1}
+				for v := 0; v < 12; v++ {
+					t := tiling{mt: mt, nt: nt, splits: splits, resident: v&1 == 0, accs: 1 + v>>1&1, slots: 2 << (v >> 2), once: 1}
 					if t.resident && (x.scaledBlock() > 0 || len(p.kSize) > 1 && x.c.scaled()) {
 						continue
 					}
@@ -385,6 +385,8 @@ func (x *tiler) estimate(t *tiling) float64 {
 		busiest = math.Max(busiest, q)
 	}
 	busiest = math.Max(busiest, vector)
+	// As many steps are on their way as there are slots, and each takes the memory's latency.
+	busiest = math.Max(busiest, steps*x.latency/float64(t.slots))
 	waves := math.Ceil(float64(blocks) / cores)
 	if t.accs > 1 && waves > 1 {
 		busiest = math.Max(busiest, out)
@@ -407,7 +409,8 @@ func (x *tiler) estimate(t *tiling) float64 {
 		}
 	}
 	miss += float64(x.m*x.n*x.batch) * 4
-	total = math.Max(total, miss/(x.memory*cores)+x.latency)
+	// Of tilings that memory holds up alike, the one that leaves the cores most to spare: what the estimate leaves out hurts it least.
+	total = math.Max(total, miss/(x.memory*cores)+x.latency) + 0.2*total
 	if t.splits > 1 {
 		partial := float64(x.m*x.n*x.batch*t.splits) * 4
 		total += x.launch + x.latency + 2*partial/(x.cache*cores) + partial/4/(x.vecRate*cores) + 200
