@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,6 +31,8 @@ Reads the prompt in one prefill, then writes one token after the other through t
 		setup: func(f *pflag.FlagSet) func(context.Context, *app, []string) error {
 			m := addModelFlags(f, "entry", "weights", "config")
 			g := &generation{
+				precision: m.precision,
+
 				prompt: f.String("prompt", "", "go on from `TEXT` as it is"),
 				chat:   f.String("chat", "", "answer `TEXT`, a user's message, through the chat template"),
 				tokens: f.String("tokens", "", "go on from token `NUMBERS`, as 1,2,3"),
@@ -79,6 +82,7 @@ type generation struct {
 	n                    *int
 	json, check          *bool
 	room                 *int64
+	precision            *string
 }
 
 // answer is what generate tells. Times are null on the reference, which has none.
@@ -161,13 +165,22 @@ func (g *generation) run(ctx context.Context, a *app, j *job) error {
 			cmp.add(scores, want)
 		}
 	}
+	say := g.speaker(a, tok)
 	for err == nil {
+		if slices.ContainsFunc(scores, func(x float32) bool { return x != x }) {
+			return fmt.Errorf("the scores of token %d are no numbers (NaN): at --precision %s something overflows", len(ans.Tokens)+1, *g.precision)
+		}
 		id := driver.Best(scores)
 		ans.Tokens = append(ans.Tokens, id)
+		if say != nil {
+			say(id)
+		}
 		if stop[id] || len(ans.Tokens) == *g.n {
 			break
 		}
-		a.progress.Step("token", len(ans.Tokens), *g.n)
+		if say == nil {
+			a.progress.Step("token", len(ans.Tokens), *g.n)
+		}
 		if scores, err = s.Decode(ctx, id); err == nil && ref != nil {
 			var want []float32
 			if want, err = ref.Decode(ctx, id); err == nil {
@@ -204,7 +217,25 @@ func (g *generation) run(ctx context.Context, a *app, j *job) error {
 		j.SetEscapeHTML(false)
 		return j.Encode(ans)
 	}
+	if say == nil {
+		fmt.Fprint(a.out, ans.Text)
+	}
 	return ans.print(a)
+}
+
+// speaker writes tokens to a terminal as they come; nil where nobody watches.
+func (g *generation) speaker(a *app, tok *tokenizer.Tokenizer) func(id int32) {
+	if *g.json || tok == nil || !a.terminal {
+		return nil
+	}
+	s := tok.Stream(false)
+	return func(id int32) {
+		a.progress.done()
+		if text, err := s.Push(id); err == nil {
+			fmt.Fprint(a.out, text)
+			_ = a.out.Flush() // its error is kept, and reported at the end
+		}
+	}
 }
 
 // encode gives the prompt's tokens. The tokenizer is nil when the checkpoint has none that works and token numbers were given.
@@ -276,8 +307,7 @@ func (c *comparison) rms() float64 {
 }
 
 func (ans *answer) print(a *app) error {
-	fmt.Fprintln(a.out, ans.Text)
-	fmt.Fprintf(a.out, "\n%d prompt tokens, %d written: %s\n", len(ans.PromptTokens), len(ans.Tokens), strings.Trim(fmt.Sprint(ans.Tokens), "[]"))
+	fmt.Fprintf(a.out, "\n\n%d prompt tokens, %d written: %s\n", len(ans.PromptTokens), len(ans.Tokens), strings.Trim(fmt.Sprint(ans.Tokens), "[]"))
 	if ans.TTFT != nil {
 		fmt.Fprintf(a.out, "simulated %s at %s: %s to the first token, %s for each further one\n", ans.Target, ans.Precision, report.Seconds(*ans.TTFT), report.Seconds(*ans.TPOT))
 		fmt.Fprintf(a.out, "bound by: %s\n", shares(ans.BoundBy))

@@ -28,10 +28,12 @@ const (
 
 // app is what a command works with.
 type app struct {
-	out, err io.Writer
+	out      *stdout
+	err      io.Writer
 	in       io.Reader
 	files    outputs
-	color    bool
+	color    bool // on standard error
+	terminal bool // standard output is one
 	progress *progress
 }
 
@@ -76,7 +78,7 @@ func Main(args []string, in io.Reader, out, errw io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	buffered := newStdout(out)
-	a := &app{out: buffered, err: &stderr{errw, buffered}, in: in, color: isTerminal(errw) && os.Getenv("NO_COLOR") == ""}
+	a := &app{out: buffered, err: &stderr{errw, buffered}, in: in, terminal: isTerminal(out), color: isTerminal(errw) && os.Getenv("NO_COLOR") == ""}
 	a.progress = newProgress(errw)
 	end := make(chan error, 1)
 	go func() {

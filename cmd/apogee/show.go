@@ -30,6 +30,8 @@ func shares(m map[string]float64) string {
 // size prints a number of bytes.
 func size(n int64) string {
 	switch {
+	case n >= 1<<40:
+		return fmt.Sprintf("%.4g TiB", float64(n)/(1<<40))
 	case n >= 1<<30:
 		return fmt.Sprintf("%.4g GiB", float64(n)/(1<<30))
 	case n >= 1<<20:
