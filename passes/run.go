@@ -39,7 +39,6 @@ type Options struct {
 type PassReport struct {
 	Pass    string
 	Time    time.Duration
-	Ops     int // in the module after the pass; 0 when nobody counted
 	Fired   []rewrite.Count
 	Changed bool
 }

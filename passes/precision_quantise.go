@@ -1,0 +1,226 @@
+package passes
+
+import (
+	"apogee/ir"
+	"apogee/ir/format"
+	"apogee/ir/op"
+	"apogee/ir/shape"
+	"apogee/passes/rewrite"
+	"apogee/targets/chip"
+)
+
+// moveQuantise lets rows that go to several experts, and to shared ones, be quantised once.
+var moveQuantise = &rewrite.Rule{
+	Name: "MoveQuantiseAboveGather", Doc: "Rows are quantised before they are gathered: codes and scales are gathered instead. A row that is gathered often is quantised once, and fewer bytes move.",
+	Roots: []*op.Info{op.Quantize},
+	Apply: func(r *rewrite.Rewriter, o *ir.Op) bool {
+		g := o.Arg(0).Def()
+		if g == nil || !g.Is(op.Gather) || g.Attrs.Int("axis", 0) != 0 || len(o.Attrs.Ints("block")) != 1 || g.Arg(0).Type.Rank() < 2 {
+			return false
+		}
+		x := g.Arg(0)
+		b := r.At(o)
+		// A view with axes of one element joined is quantised as what it is a view of, so that other readers share it.
+		var q *ir.Op
+		if v := x.Def(); v != nil && v.Is(op.Reshape) && v.Arg(0).Type.Rank() > 1 && v.Arg(0).Type.Shape[v.Arg(0).Type.Rank()-1].Equal(x.Type.Shape[x.Type.Rank()-1]) {
+			q = b.Create(op.Quantize, o.Attrs, v.Arg(0))
+		} else {
+			q = b.Create(op.Quantize, o.Attrs, x)
+		}
+		if q == nil {
+			return true
+		}
+		lead := x.Type.Shape[:x.Type.Rank()-1]
+		back := func(v *ir.Value) *ir.Value {
+			s := append(append(shape.Shape(nil), lead...), v.Type.Shape[v.Type.Rank()-1])
+			return b.Op(op.Gather, nil, b.Reshape(v, s), g.Arg(1))
+		}
+		r.Replace(o, back(q.Result(0)), back(q.Result(1)))
+		return true
+	},
+}
+
+// quantised turns products with weights into products of codes: fp8 takes the weights that are stored as codes with block scales, w8a8
+// has the loader quantise each row of any weight.
+func quantised(p *Pass, f *ir.Func, want chip.Precision) error {
+	for o := f.Body.First(); o != nil; {
+		next := o.Next()
+		if o.Is(op.Einsum) || o.Is(op.GroupedMatmul) && o.NumArgs() == 3 {
+			if err := quantiseOne(p, o, want); err != nil {
+				return err
+			}
+		}
+		o = next
+	}
+	return nil
+}
+
+// quantiseOne rewrites one product x·w. The activations get a scale for each row and as many elements of K as share one in the weight, as
+// DeepSeek-V3 does (arXiv 2412.19437, section 3.3.2); in w8a8 that is all of K.
+func quantiseOne(p *Pass, o *ir.Op, want chip.Precision) error {
+	x, w := o.Arg(0), o.Arg(1)
+	plain := true
+	if o.Is(op.Einsum) {
+		e, err := op.ParseEinsum(o.Attrs.Str("spec", ""))
+		if err != nil {
+			return nil
+		}
+		if loaded(x) && !loaded(w) {
+			x, w = w, x
+			e.A, e.B = e.B, e.A
+		}
+		k := len(e.A) - 1
+		plain = len(e.B) == 2 && k >= 1 && e.B[1] == e.A[k] && e.Out == e.A[:k]+e.B[:1]
+	}
+	if !loaded(w) || fromWeight(x) || !x.Type.Format.IsFloat() {
+		return nil
+	}
+	stored := storedCodes(w, want.B)
+	if want.Name == "fp8" && !stored {
+		return nil
+	}
+	why := ""
+	switch {
+	case !plain:
+		why = "it is no plain matrix product"
+	case bothKeysAndValues(o.Result(0)):
+		why = "what it gives is cut into keys and values, where it may be absorbed"
+	case want.Name == "w8a8" && returned(o.Result(0)):
+		why = "its result is what the function gives, such as the scores of words"
+	case want.Name == "w8a8" && chooses(o.Result(0), 0):
+		why = "its result is what a choice is made by, such as a router's"
+	}
+	if why != "" {
+		p.remark(quantiseProduct, o, "operands stay unquantised: %s", why)
+		return nil
+	}
+	if !p.fire(quantiseProduct, o) {
+		return nil
+	}
+	b := ir.At(o)
+	var codes, scale *ir.Value
+	var block []int64
+	if want.Name == "fp8" {
+		d := w.Def()
+		codes, scale, block = d.Arg(0), b.Cast(d.Arg(1), format.F32), d.Attrs.Ints("block")
+	} else {
+		var err error
+		if codes, scale, err = quantisedRows(b, w, want.B); err != nil {
+			return err
+		}
+		block = []int64{1, dim(codes, codes.Type.Rank()-1)}
+	}
+	q := b.Create(op.Quantize, ir.A("block", []int64{block[1]}, "format", want.A), x)
+	if q == nil {
+		return b.Err
+	}
+	attrs := ir.A("block", block, "format", o.Result(0).Type.Format)
+	var y *ir.Value
+	if o.Is(op.GroupedMatmul) {
+		y = b.Op(op.GroupedMatmul, attrs, q.Result(0), codes, o.Arg(2), q.Result(1), scale)
+	} else {
+		y = b.Op(op.ScaledMatmul, attrs, q.Result(0), codes, q.Result(1), scale)
+	}
+	if b.Err != nil {
+		return b.Err
+	}
+	y.Name = o.Result(0).Name
+	o.Result(0).ReplaceAllUses(y)
+	o.Erase()
+	return nil
+}
+
+// loaded reports whether a value is a weight, perhaps cast or scaled, seen through no view.
+func loaded(v *ir.Value) bool {
+	v = through(v, op.Cast)
+	return v.DefIs(op.Weight) && v.Type.Format.IsFloat() || v.DefIs(op.Dequantize) && v.Def().Arg(0).DefIs(op.Weight) && v.Def().Arg(1).DefIs(op.Weight)
+}
+
+// storedCodes reports whether a weight is codes of a format with scales for blocks of rows and columns.
+func storedCodes(w *ir.Value, f format.Format) bool {
+	d := w.Def()
+	return d != nil && d.Is(op.Dequantize) && d.Arg(0).DefIs(op.Weight) && d.Arg(1).DefIs(op.Weight) && d.Arg(0).Type.Format == f && len(d.Attrs.Ints("block")) == 2
+}
+
+// quantisedRows gives the codes and scales that the loader makes of each row of a weight.
+func quantisedRows(b *ir.Builder, w *ir.Value, f format.Format) (codes, scale *ir.Value, err error) {
+	w = through(w, op.Cast)
+	d := w.Def()
+	attrs := d.Attrs
+	stored := w.Type.Format
+	if d.Is(op.Dequantize) {
+		c, s := d.Arg(0).Def(), d.Arg(1).Def()
+		stored = c.Result(0).Type.Format
+		attrs = c.Attrs.With("scale", s.Attrs.Str("name", "")).With("block", d.Attrs.Ints("block"))
+	}
+	if !attrs.Has("stored") {
+		attrs = attrs.With("stored", stored)
+	}
+	attrs = attrs.With("quantise", f)
+	dims := w.Type.Shape
+	cols, _ := dims[len(dims)-1].Value()
+	declare := func(a op.Attrs, t ir.Type) *ir.Value {
+		n, e := op.Weight.Normalise(a)
+		if e != nil {
+			err = e
+			return nil
+		}
+		o := b.Declare(op.Weight, n, []ir.Type{t})
+		if o == nil {
+			err = b.Err
+			return nil
+		}
+		return o.Result(0)
+	}
+	codes = declare(attrs, ir.Type{Format: f, Shape: dims})
+	rows := append(append(shape.Shape(nil), dims[:len(dims)-1]...), one)
+	scale = declare(attrs.With("width", cols), ir.Type{Format: format.F32, Shape: rows})
+	return codes, scale, err
+}
+
+// returned reports whether a value, perhaps cast or reshaped, is what its function gives.
+func returned(v *ir.Value) bool {
+	for _, u := range v.Users() {
+		if u.Is(op.Return) || (u.Is(op.Cast) || u.Is(op.Reshape)) && returned(u.Result(0)) {
+			return true
+		}
+	}
+	return false
+}
+
+// chooses reports whether the largest elements of a value, or of what is computed from it element by element, are looked for.
+func chooses(v *ir.Value, depth int) bool {
+	for _, u := range v.Users() {
+		switch {
+		case u.Is(op.TopK), u.Is(op.ArgMax):
+			return true
+		case depth < 12 && (u.Info.Class == op.Elementwise || u.Is(op.Reshape)) && chooses(u.Result(0), depth+1):
+			return true
+		}
+	}
+	return false
+}
+
+// bothKeysAndValues reports whether a value is read, through views, as the keys and as the values of one attention.
+func bothKeysAndValues(v *ir.Value) bool {
+	keys, values := map[*ir.Op]bool{}, map[*ir.Op]bool{}
+	var walk func(v *ir.Value, depth int)
+	walk = func(v *ir.Value, depth int) {
+		for _, u := range v.Users() {
+			switch {
+			case u.Is(op.Attention):
+				keys[u] = keys[u] || u.Arg(1) == v
+				values[u] = values[u] || u.Arg(2) == v
+			case depth < 6 && (u.Is(op.Reshape) || u.Is(op.Slice) || u.Is(op.Transpose) || u.Is(op.Broadcast) || u.Is(op.Cast)):
+				walk(u.Result(0), depth+1)
+			}
+		}
+	}
+	walk(v, 0)
+	for u := range keys {
+		if keys[u] && values[u] {
+			return true
+		}
+	}
+	return false
+}
