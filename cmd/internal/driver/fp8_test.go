@@ -72,7 +72,11 @@ func TestFP8Linear(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := &Model{Path: tag, IR: []byte(linearFP8(weight, x.Shape[0], x.Shape[1], w.Shape[0])), Checkpoint: ck, Warnings: &diag.List{}}
+		m := &Model{Path: tag, IR: []byte(linearFP8(weight, x.Shape[0], x.Shape[1], w.Shape[0])), Warnings: &diag.List{}}
+		if err := m.UseWeights(dir); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(m.Close)
 		for _, c := range []struct {
 			name, entry, precision, want string
 			chip                         *chip.Chip
