@@ -56,16 +56,9 @@ func attentionKernel(j *job) error {
 	if len(a.sinks) == 0 {
 		return nil
 	}
-	shape := shapeOf(y)
-	a.space = trySpace(sinkValues(a.sinks), fixed, len(shape))
-	if a.space == nil || !equalInts(a.space.outer, shape) {
-		return fmt.Errorf("kernel %s: what follows the attention is not elementwise", j.name())
-	}
-	a.space.lead[y] = 0
-	for _, s := range a.sinks {
-		if s.perRow() {
-			a.oneRow = true
-		}
+	var err error
+	if a.space, err = newSpace(sinkValues(a.sinks), fixed); err != nil {
+		return fmt.Errorf("kernel %s: %w", j.name(), err)
 	}
 	if err := a.operands(); err != nil {
 		return fmt.Errorf("kernel %s: %w", j.name(), err)
@@ -75,13 +68,12 @@ func attentionKernel(j *job) error {
 
 // attention is one attention kernel being built.
 type attention struct {
-	j      *job
-	b      *build
-	o      *ir.Op
-	y      *ir.Value
-	sinks  []sink
-	space  *space
-	oneRow bool // a block must stay within one index of axis 0; it does
+	j     *job
+	b     *build
+	o     *ir.Op
+	y     *ir.Value
+	sinks []sink
+	space *space
 
 	q, k, v   *ir.Value
 	q2, k2    *ir.Value // second part of the score, or nil
@@ -156,7 +148,7 @@ func (a *attention) compile(tight float64) error {
 		return errTight
 	}
 	a.attTiling = t
-	if err := a.j.settled(t.heads, t.tt, t.st, t.et, t.kt, t.slots, t.splits, tight); err != nil {
+	if err := a.j.settled(t.heads, t.tt, t.st, t.et, t.kt, t.slots, t.splits); err != nil {
 		return err
 	}
 	a.b = a.j.begin()
@@ -387,7 +379,12 @@ func (a *attention) finish(sum, acc tile.View) {
 
 // emitResult computes the sinks from a tile of the op's result in f32, with the result's axes.
 func (a *attention) emitResult(part []extent, w tile.View) {
-	e := a.b.newEval(a.space, part, 1)
+	parts, err := a.space.parts(a.b, a.y, part)
+	if err != nil {
+		a.b.Fail("what follows the attention: %v", err)
+		return
+	}
+	e := a.b.newEval(a.space, parts, 1)
 	dims := make([]int64, len(part))
 	for i := range part {
 		dims[i] = part[i].max

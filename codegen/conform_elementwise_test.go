@@ -56,7 +56,7 @@ func elementBound(i *op.Info, f format.Format) bound {
 }
 
 // domain is the kind of numbers an op is defined for.
-func domain(i *op.Info) kind {
+func domain(i *op.Info) kindOf {
 	switch i {
 	case op.Log, op.Sqrt, op.Rsqrt, op.Reciprocal, op.Div, op.Rem, op.Pow:
 		return positive

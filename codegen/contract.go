@@ -62,12 +62,9 @@ func contractKernel(j *job) error {
 		}
 	}
 	if len(c.sinks) > 0 {
-		c.space = trySpace(sinkValues(c.sinks), fixed, len(c.out))
-		if c.space == nil || !equalInts(c.space.outer, c.out) {
-			return fmt.Errorf("kernel %s: what follows the product is not elementwise", j.name())
-		}
-		for _, p := range c.ps {
-			c.space.lead[p.res] = 0
+		var err error
+		if c.space, err = newSpace(sinkValues(c.sinks), fixed); err != nil {
+			return fmt.Errorf("kernel %s: %w", j.name(), err)
 		}
 		if err := j.fit(c.compile); err != nil {
 			return err
@@ -175,7 +172,7 @@ func (c *contraction) compile(tight float64) error {
 		return errTight
 	}
 	c.tiling = t
-	if err := c.j.settled(t.mt, t.nt, t.kp, t.kt, t.slots, t.accs, t.resident, t.slice, t.splits, tight); err != nil {
+	if err := c.j.settled(t.mt, t.nt, t.kp, t.kt, t.slots, t.accs, t.resident, t.slice, t.splits); err != nil {
 		return err
 	}
 	p := c.ps[0]
@@ -189,12 +186,8 @@ func (c *contraction) compile(tight float64) error {
 			c.ext[axes[i]] = e
 		}
 	}
-	for i := range c.sinks {
-		if c.sinks[i].perRow() { // a tile has one start
-			if len(c.ext) > 0 {
-				c.ext[0] = 1
-			}
-		}
+	for i, e := range c.ext { // as what follows allows
+		c.ext[i] = min(up(e, c.space.step(p.res, i)), max(c.out[i], 1))
 	}
 	c.kext = bands(p.kSize, t.kp)
 	c.b, c.lefts, c.temps = c.j.begin(), nil, nil
@@ -433,8 +426,18 @@ func (c *contraction) unfold(v tile.View) tile.View {
 
 // storeAcc moves the accumulator to the one sink there is, the path converting.
 func (c *contraction) storeAcc() {
-	e := c.b.newEval(c.space, c.part, 1)
+	e := c.b.newEval(c.space, c.parts(c.part), 1)
 	e.store(&c.sinks[0], &local{v: c.unfold(c.ps[0].acc)})
+}
+
+// parts gives the part of each class of axes of what follows the products.
+func (c *contraction) parts(part []extent) []extent {
+	out, err := c.space.parts(c.b, c.ps[0].res, part)
+	if err != nil {
+		c.b.Fail("what follows the product: %v", err)
+		return make([]extent, len(c.space.classes))
+	}
+	return out
 }
 
 // epilogue computes what follows the products, slice by slice of the tile.
@@ -500,21 +503,26 @@ func (c *contraction) vecMem() int {
 
 // slices is how much of each axis of the tile the epilogue takes at a time.
 func (c *contraction) slices() []int64 {
-	least := make([]int64, len(c.ext))
-	for i := range least {
-		least[i] = 1
+	size, least := make([]int64, len(c.ext)), make([]int64, len(c.ext))
+	rows := prod(c.ext)
+	if long := max(c.mt, c.nt); c.slice > 0 && c.slice < long {
+		rows = max(c.slice*(c.mt*c.nt/long), 1)
 	}
-	long := max(c.mt, c.nt)
-	area := prod(c.ext)
-	if c.slice == 0 || c.slice >= long {
-		return chooseTile(c.ext, least, c.ext, area)
+	for i, e := range c.ext { // in steps that what follows allows
+		step := min(c.space.step(c.ps[0].res, i), e)
+		size[i], least[i] = ceilDiv(e, step), 1
+		rows = ceilDiv(rows, step)
 	}
-	return chooseTile(c.ext, least, c.ext, max(c.slice*(c.mt*c.nt/long), 1))
+	sub := chooseTile(size, least, size, rows)
+	for i, e := range c.ext {
+		sub[i] = min(sub[i]*min(c.space.step(c.ps[0].res, i), e), e)
+	}
+	return sub
 }
 
 // slicePart computes the sinks for one slice, whose sums are given.
 func (c *contraction) slicePart(part []extent, sums []tile.View) {
-	e := c.b.newEval(c.space, part, 2)
+	e := c.b.newEval(c.space, c.parts(part), 2)
 	values := sinkValues(c.sinks)
 	for i, p := range c.ps {
 		c.bind(e, p, part, sums[i])

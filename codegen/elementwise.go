@@ -180,7 +180,6 @@ func (e *eval) moved(o *ir.Op) *local {
 	x, r := o.Arg(0), o.Result(0)
 	a := e.value(x)
 	e.b.What = o.Info.Name
-	p := len(e.space.outer)
 	size, dims := e.size(r)
 	w := a.v
 	w.Size, w.Stride = append([]plan.Val{}, a.v.Size...), append([]int64{}, a.v.Stride...)
@@ -188,7 +187,7 @@ func (e *eval) moved(o *ir.Op) *local {
 	case op.Broadcast:
 		return e.share(a, e.align(a, size), dims)
 	case op.Slice:
-		ax := e.innerAxis(x, o.Attrs.Int("axis", 0))
+		ax := axisOf(o.Attrs.Int("axis", 0), len(x.Type.Shape))
 		d, _ := o.Attrs.Dim("start")
 		start, _ := d.Value()
 		w = w.Slice(ax, plan.C(start), size[ax])
@@ -196,28 +195,24 @@ func (e *eval) moved(o *ir.Op) *local {
 		return e.share(a, w, dims)
 	case op.Transpose:
 		for i, s := range o.Attrs.Ints("perm") {
-			to, from := e.innerAxis(r, int64(i)), e.innerAxis(x, s)
-			w.Size[to], w.Stride[to] = a.v.Size[from], a.v.Stride[from]
+			w.Size[i], w.Stride[i] = a.v.Size[s], a.v.Stride[s]
 		}
 		return e.share(a, w, dims)
 	case op.Reverse:
 		for _, s := range o.Attrs.Ints("axes") {
-			w = backwards(w, e.innerAxis(x, s))
+			w = backwards(w, axisOf(s, len(x.Type.Shape)))
 		}
 		return e.share(a, w, dims)
 	}
-	// Reshape: the outer axes stay, the inner ones are regrouped.
+	// Reshape: by strides if they allow it. Of a run of axes that is regrouped only the first is cut, so largest sizes decide.
 	for try := 0; ; try++ {
-		in := view.View{Size: a.dims[p:], Stride: a.v.Stride[p:]}
 		if a.v.Format.Bits() < 8 {
 			e.b.Fail("%s of a tile of %s: cast it first", o.Info.Name, a.v.Format)
 			return e.allocFor(r)
 		}
-		w, ok := in.Reshape(dims[p:])
-		if ok {
+		if w, ok := (view.View{Size: a.dims, Stride: a.v.Stride}).Reshape(dims); ok {
 			u := a.v
-			u.Size = append(append([]plan.Val{}, a.v.Size[:p]...), size[p:]...)
-			u.Stride = append(append([]int64{}, a.v.Stride[:p]...), w.Stride...)
+			u.Size, u.Stride = size, w.Stride
 			if try > 0 {
 				return &local{v: u, dims: dims, buf: a.buf}
 			}
@@ -251,7 +246,7 @@ func lastView(v tile.View, ax int) tile.View {
 func (e *eval) concat(o *ir.Op) *local {
 	r := o.Result(0)
 	out := e.allocFor(r)
-	ax := e.innerAxis(r, o.Attrs.Int("axis", 0))
+	ax := axisOf(o.Attrs.Int("axis", 0), len(r.Type.Shape))
 	at := int64(0)
 	for i := 0; i < o.NumArgs(); i++ {
 		a := o.Arg(i)
@@ -284,8 +279,8 @@ func (e *eval) pad(o *ir.Op) *local {
 	e.b.What = o.Info.Name
 	dst := out.v
 	for i, lo := range o.Attrs.Ints("low") {
-		if ax := e.innerAxis(r, int64(i)); ax >= len(e.space.outer) {
-			dst = dst.Slice(ax, plan.C(lo), a.v.Size[ax])
+		if e.coord(r, i).class < 0 {
+			dst = dst.Slice(i, plan.C(lo), a.v.Size[i])
 		}
 	}
 	e.vec(plan.VCopy, dst, 0, a.v)

@@ -12,14 +12,14 @@ import (
 // vecFormat is the format whose vector engine computes everything that is no matrix product.
 const vecFormat = format.F32
 
-// extent is the part of one outer axis that a tile takes.
+// extent is the part of an axis that a tile takes.
 type extent struct {
 	start plan.Val
 	n     plan.Val
 	max   int64 // the largest n
 }
 
-// local is a value's tile: a view with one axis for each outer coordinate (1 where the value broadcasts), then the value's inner axes.
+// local is a value's tile: a view with the value's axes, each cut as its class of the iteration is.
 type local struct {
 	v    tile.View
 	dims []int64 // the largest size of each axis, for laying out what is computed from it
@@ -37,7 +37,7 @@ type held struct {
 type eval struct {
 	b     *build
 	space *space
-	part  []extent // one an outer axis
+	part  []extent // of each class of axes
 	slots int      // of buffers that another queue fills or empties
 
 	mem, queue int // the vector memory and its queue
@@ -51,10 +51,6 @@ func (b *build) newEval(s *space, part []extent, slots int) *eval {
 	mem, queue, err := b.T.VectorMem(vecFormat)
 	if err != nil {
 		b.Fail("%v", err)
-	}
-	if s == nil {
-		b.Fail("what a map kernel computes cannot be cut in tiles")
-		s = &space{lead: map[*ir.Value]int{}}
 	}
 	return &eval{b: b, space: s, part: part, slots: slots, mem: mem, queue: queue,
 		done: map[*ir.Value]*local{}, uses: map[*ir.Value]int{}, final: map[*ir.Value]bool{}}
@@ -85,37 +81,50 @@ func (e *eval) count(results ...*ir.Value) {
 // bind gives a value's tile from outside. The view has the space's axes.
 func (e *eval) bind(v *ir.Value, w tile.View, dims []int64) { e.done[v] = &local{v: w, dims: dims} }
 
-// size splits a value's shape into the tile's axes: outer coordinates, then inner axes.
+// size gives the sizes of a value's tile, and the largest ones.
 func (e *eval) size(v *ir.Value) (size []plan.Val, dims []int64) {
-	lead := e.space.lead[v]
 	shape := shapeOf(v)
-	p := len(e.space.outer)
-	for c := 0; c < p; c++ {
-		if at(shape, c-lead) == 1 {
-			size, dims = append(size, plan.C(1)), append(dims, 1)
-		} else {
-			size, dims = append(size, e.part[c].n), append(dims, e.part[c].max)
-		}
-	}
+	size, dims = make([]plan.Val, len(shape)), make([]int64, len(shape))
 	for i, n := range shape {
-		if i+lead >= p {
-			size, dims = append(size, plan.C(n)), append(dims, n)
+		size[i], dims[i] = plan.C(n), n
+		if c := e.coord(v, i); c.class >= 0 {
+			p := &e.part[c.class]
+			size[i], dims[i] = e.divide(p.n, c.weight), ceilDiv(p.max, c.weight)
 		}
-	}
-	if size == nil {
-		size, dims = []plan.Val{}, []int64{}
 	}
 	return size, dims
 }
 
-// innerAxis gives the tile axis of a value's axis.
-func (e *eval) innerAxis(v *ir.Value, axis int64) int {
-	axis = int64(axisOf(axis, len(v.Type.Shape)))
-	lead := e.space.lead[v]
-	if lead >= len(e.space.outer) {
-		return len(e.space.outer) + int(axis)
+// coord is where an axis is in the iteration; a value that the space does not know is whole.
+func (e *eval) coord(v *ir.Value, axis int) coord {
+	if at := e.space.at[v]; at != nil {
+		return at[axis]
 	}
-	return int(axis) + lead
+	return coord{-1, 1}
+}
+
+// start is where a value's tile begins along an axis.
+func (e *eval) start(v *ir.Value, axis int) plan.Val {
+	c := e.coord(v, axis)
+	if c.class < 0 {
+		return plan.C(0)
+	}
+	return e.divide(e.part[c.class].start, c.weight)
+}
+
+// divide gives a multiple of w, divided by it.
+func (e *eval) divide(v plan.Val, w int64) plan.Val {
+	if w == 1 {
+		return v
+	}
+	out := plan.C(v.C / w)
+	for _, t := range v.Terms {
+		if t.K%w != 0 || v.C%w != 0 {
+			return e.b.Div(v, w)
+		}
+		out = out.Add(plan.R(t.Reg).Scale(t.K / w))
+	}
+	return out
 }
 
 // alloc takes a buffer of the vector memory for a dense tile, one that is free if there is one.
@@ -202,15 +211,11 @@ func (e *eval) value(v *ir.Value) *local {
 func (e *eval) load(v *ir.Value) *local {
 	w, _ := view.Of(v)
 	size, dims := e.size(v)
-	lead, p := e.space.lead[v], len(e.space.outer)
 	at, stride := plan.C(w.Offset), make([]int64, len(size))
 	for i, n := range w.Size {
-		switch c := i + lead; {
-		case c >= p:
-			stride[e.innerAxis(v, int64(i))] = w.Stride[i]
-		case c >= 0 && n != 1:
-			stride[c] = w.Stride[i]
-			at = at.Add(e.part[c].start.Scale(w.Stride[i]))
+		if n != 1 {
+			stride[i] = w.Stride[i]
+			at = at.Add(e.start(v, i).Scale(w.Stride[i]))
 		}
 	}
 	once, small := append([]plan.Val{}, size...), append([]int64{}, dims...)
@@ -278,21 +283,16 @@ func scalar(v *ir.Value) (float64, bool) {
 	return float64(x[0]), true
 }
 
-// align brings an operand's tile to the axes of a result.
+// align brings an operand's tile to the axes of a result, the last ones to the last ones.
 func (e *eval) align(a *local, size []plan.Val) tile.View {
-	p := len(e.space.outer)
-	innerR := len(size) - p
-	innerA := len(a.v.Size) - p
 	v := a.v
-	v.Size = append(append([]plan.Val{}, a.v.Size[:p]...), make([]plan.Val, innerR)...)
-	v.Stride = append(append([]int64{}, a.v.Stride[:p]...), make([]int64, innerR)...)
-	for i := 0; i < innerR; i++ {
-		j := i - (innerR - innerA)
-		if j < 0 {
-			v.Size[p+i] = plan.C(1)
-			continue
+	d := len(size) - len(a.v.Size)
+	v.Size, v.Stride = make([]plan.Val, len(size)), make([]int64, len(size))
+	for i := range size {
+		v.Size[i] = plan.C(1)
+		if i >= d {
+			v.Size[i], v.Stride[i] = a.v.Size[i-d], a.v.Stride[i-d]
 		}
-		v.Size[p+i], v.Stride[p+i] = a.v.Size[p+j], a.v.Stride[p+j]
 	}
 	return stretch(v, size)
 }
@@ -344,7 +344,7 @@ func (e *eval) special(o *ir.Op, v *ir.Value) *local {
 	case op.DimValue:
 		d, _ := o.Attrs.Dim("of")
 		n, _ := d.Value()
-		return e.number(v.Type.Format, float64(n), len(e.space.outer))
+		return e.number(v.Type.Format, float64(n), 0)
 	case op.Iota:
 		return e.iota(o)
 	case op.Reduce:
@@ -374,7 +374,7 @@ func (e *eval) special(o *ir.Op, v *ir.Value) *local {
 
 // constant makes the tile of a constant of one element.
 func (e *eval) constant(v *ir.Value) *local {
-	axes := len(e.space.outer) + len(v.Type.Shape)
+	axes := len(v.Type.Shape)
 	if x, ok := scalar(v); ok {
 		return e.number(v.Type.Format, x, axes)
 	}

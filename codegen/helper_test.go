@@ -89,14 +89,14 @@ func canVector(c target, f format.Format, classes ...chip.OpClass) bool {
 }
 
 // kind of numbers that a test wants in an input.
-type kind int
+type kindOf int
 
 const (
-	normal   kind = iota // around zero; small integers of both signs as far as the format has them
-	positive             // from 0.25 to 4
-	special              // zeros, infinities, NaN, subnormals, the largest
-	index                // 0 to limit-1
-	anyIndex             // -2·limit to 2·limit
+	normal   kindOf = iota // around zero; small integers of both signs as far as the format has them
+	positive               // from 0.25 to 4
+	special                // zeros, infinities, NaN, subnormals, the largest
+	index                  // 0 to limit-1
+	anyIndex               // -2·limit to 2·limit
 )
 
 // fn is a function under test: inputs, ops on them, results with their bounds.
@@ -104,8 +104,9 @@ type fn struct {
 	*ir.Builder
 	f      *ir.Func
 	limit  map[string]int64
-	kinds  map[string]kind
+	kinds  map[string]kindOf
 	bounds []bound
+	ready  bool // has its return
 }
 
 // bound is how far a result may be from the oracle's: ulps units in the last place of its format, and terms·2^-bits of what the
@@ -123,12 +124,12 @@ func newFn() *fn {
 	m := ir.NewModule("test")
 	f := m.NewFunc("f")
 	f.Entry = true
-	return &fn{Builder: ir.AtEnd(f.Body), f: f, limit: map[string]int64{}, kinds: map[string]kind{}}
+	return &fn{Builder: ir.AtEnd(f.Body), f: f, limit: map[string]int64{}, kinds: map[string]kindOf{}}
 }
 
 func (f *fn) in(fm format.Format, dims ...int64) *ir.Value { return f.input(normal, 4, fm, dims...) }
 
-func (f *fn) input(k kind, limit int64, fm format.Format, dims ...int64) *ir.Value {
+func (f *fn) input(k kindOf, limit int64, fm format.Format, dims ...int64) *ir.Value {
 	name := fmt.Sprintf("x%d", len(f.f.Body.Params))
 	v := f.f.AddInput(name, ir.Type{Format: fm, Shape: shape.Of(dims...)})
 	f.kinds[name], f.limit[name] = k, limit
@@ -164,7 +165,7 @@ func (f *fn) done(t testing.TB) {
 }
 
 // data makes a tensor for an input.
-func data(r *rand.Rand, f format.Format, dims []int64, k kind, limit int64) *tensor.Tensor {
+func data(r *rand.Rand, f format.Format, dims []int64, k kindOf, limit int64) *tensor.Tensor {
 	n := numel(dims)
 	if f.IsFloat() {
 		v := make([]float64, n)
@@ -252,7 +253,9 @@ func magnitudes(in map[string]*tensor.Tensor) map[string]*tensor.Tensor {
 // hold compiles the function for a target, each op alone or as it is, and holds a guarded run against the oracle.
 func (f *fn) hold(t *testing.T, c target, alone bool) {
 	t.Helper()
-	f.done(t)
+	if !f.ready {
+		f.done(t)
+	}
 	in := f.inputs(1)
 	want := f.oracle(t, in)
 	var mags map[string]*tensor.Tensor
@@ -366,3 +369,56 @@ func (f *fn) tryOp(i *op.Info, attrs op.Attrs, args ...*ir.Value) *ir.Value {
 	}
 	return f.Op(i, attrs, args...)
 }
+
+// eachKernel compiles one kernel given as text for every target: its inputs are the function's. Integers among them are below 4; a
+// bound of 4 units and of 64 terms of f32 holds all that small kernels compute.
+func eachKernel(t *testing.T, name, params, kind, body string) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		eachTarget(t, func(t *testing.T, c target) {
+			kernel(t, params, kind, body, bound{ulps: 4, terms: 64, bits: 24}).hold(t, c, false)
+		})
+	})
+}
+
+// kernel makes a function of one kernel; the body ends in yield.
+func kernel(t *testing.T, params, kind, body string, b bound) *fn {
+	t.Helper()
+	at := strings.Index(body, "yield(")
+	n := strings.Count(body[at:], ",") + 1
+	var names []string
+	for i := range n {
+		names = append(names, fmt.Sprintf("y%d", i))
+	}
+	m := mustParse(t, "module @m {\n  func entry @f("+params+") -> ("+strings.Join(names, ", ")+") {\n"+strings.Replace(body, "yield(", "return(", 1)+"\n}\n}\n")
+	f := &fn{f: m.Funcs[0], limit: map[string]int64{}, kinds: map[string]kindOf{}, ready: true}
+	for range n {
+		f.bounds = append(f.bounds, b)
+	}
+	for _, p := range f.f.Body.Params {
+		f.limit[p.Name] = 4
+		if p.Type.Format.IsInt() {
+			f.kinds[p.Name] = index
+		}
+	}
+	var ops []*ir.Op
+	for _, o := range f.f.Body.Ops() {
+		if !o.Is(op.Return) && !(o.Is(op.Constant) && numel(shapeOf(o.Result(0))) != 1) {
+			ops = append(ops, o)
+		}
+	}
+	ir.AtEnd(f.f.Body).Kernel("kernel", kind, ops, f.f.Return().Args())
+	return f
+}
+
+func mustParse(t testing.TB, src string) *ir.Module {
+	t.Helper()
+	m, l := ir.Parse(diag.NewSource("test.ir", []byte(src)))
+	if l.HasErrors() {
+		t.Fatal(l.Err())
+	}
+	return m
+}
+
+// eachAlone makes every op of the function a kernel.
+func eachAlone(f *fn) { codegentest.EachAlone(f.f) }

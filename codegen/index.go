@@ -59,7 +59,7 @@ func inRange(v *ir.Value, n int64) bool {
 func (e *eval) gatherElements(o *ir.Op) *local {
 	r := o.Result(0)
 	axis := o.Attrs.Int("axis", -1)
-	ax := e.innerAxis(r, axis)
+	ax := axisOf(axis, len(r.Type.Shape))
 	x, idx := e.value(o.Arg(0)), e.value(o.Arg(1))
 	e.b.What = o.Info.Name
 	ix := e.index(idx, o.Arg(1), shapeOf(o.Arg(0))[axisOf(axis, len(r.Type.Shape))])
@@ -75,7 +75,7 @@ func (e *eval) scatter(o *ir.Op) *local {
 	r := o.Result(0)
 	size, _ := e.size(r)
 	axis := o.Attrs.Int("axis", -1)
-	ax := e.innerAxis(r, axis)
+	ax := axisOf(axis, len(r.Type.Shape))
 	x := o.Arg(0)
 	out := e.allocFor(r)
 	if c, ok := scalar(x); ok {
@@ -137,7 +137,6 @@ func (e *eval) gather(o *ir.Op) *local {
 	if w.Stride[ax]*bits%8 != 0 {
 		b.Fail("gather of rows of %s that do not begin at whole bytes: cast it first", r.Type.Format)
 	}
-	p := len(e.space.outer)
 	// The list of rows is made of the index's axes, as many from the last on as lie one after the other; the others are looped over.
 	type loop struct {
 		n        plan.Val
@@ -147,9 +146,9 @@ func (e *eval) gather(o *ir.Op) *local {
 	list, listStride := plan.C(1), int64(0)
 	idxStride := tile.DenseStrides(format.I32, ix.dims)
 	for i := rank - 1; i >= 0; i-- {
-		t := e.innerAxis(r, int64(ax+i))
+		t := ax + i
 		if len(loops) > 0 || !list.IsConst() || listStride != 0 && out.v.Stride[t] != listStride*list.C {
-			loops = append([]loop{{size[t], out.v.Stride[t], idxStride[e.innerAxis(iv, int64(i))]}}, loops...)
+			loops = append([]loop{{size[t], out.v.Stride[t], idxStride[i]}}, loops...)
 			continue
 		}
 		if listStride == 0 {
@@ -166,14 +165,11 @@ func (e *eval) gather(o *ir.Op) *local {
 		if i == ax {
 			continue
 		}
-		j := i // the axis of the result
+		t := i // the axis of the result
 		if i > ax {
-			j = i + rank - 1
+			t = i + rank - 1
 		}
-		t := e.innerAxis(r, int64(j))
-		if t < p && w.Size[i] != 1 {
-			at = at.Add(e.part[t].start.Scale(w.Stride[i]))
-		}
+		at = at.Add(e.start(r, t).Scale(w.Stride[i]))
 		to.Size, to.Stride = append(to.Size, size[t]), append(to.Stride, out.v.Stride[t])
 		srcStride, rowDims = append(srcStride, w.Stride[i]), append(rowDims, dims[t])
 	}

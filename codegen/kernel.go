@@ -106,6 +106,12 @@ func (j *job) fit(try func(tight float64) error) error {
 		if err == nil {
 			return nil
 		}
+		if errors.Is(err, errSame) {
+			if tight *= 1.1; tight < 1e9 {
+				continue
+			}
+			err = errTight
+		}
 		var f *tile.Full
 		if !errors.As(err, &f) {
 			if errors.Is(err, errTight) && full != nil {
@@ -118,11 +124,14 @@ func (j *job) fit(try func(tight float64) error) error {
 	}
 }
 
-// settled returns errTight if a template is about to try the same tiling again.
+// errSame says that an attempt comes to the tiling of the one before.
+var errSame = errors.New("the same tiling as before")
+
+// settled returns errSame if a template is about to try the same tiling again.
 func (j *job) settled(tiling ...any) error {
 	s := fmt.Sprint(tiling...)
 	if s == j.tried {
-		return errTight
+		return errSame
 	}
 	j.tried = s
 	return nil

@@ -11,11 +11,11 @@ import (
 	"apogee/targets/plan"
 )
 
-// mapKernel compiles kernels of any mix of elementwise ops, movements, reductions, searches, scaling and gathers, in which every result
-// has axes in front that all ops treat row by row (package passes, type space, finds them by the same rules). Tiles take a part of those
-// axes and have the others whole, so these must fit on chip together with what is computed from them; if they do not, the error says by
-// how much. What is only moved (results or parts of them that come from buffers by way of views, concat and pad) is
-// not bound by that: it is streamed at any size. Results may differ in rank and shape.
+// mapKernel compiles kernels of any mix of elementwise ops, movements, reductions, searches, scaling and gathers. Axes that no op works
+// along and all results have are cut in tiles (see space); the others a tile has whole, so these must fit on chip together
+// with what is computed from them; if they do not, the error says by how much. What is only moved (results or parts of them that
+// come from buffers by way of views, concat and pad) is not bound by that: it is streamed at any size, and so is a running sum that stands
+// alone. Results may differ in rank and shape; those with no iteration in common take a launch each.
 //
 // It never splits a reduction, a search or a sort over blocks.
 func mapKernel(j *job) error {
@@ -49,12 +49,21 @@ func (j *job) mapSinks(list []sink, flops float64) error {
 		}
 	}
 	err := j.fit(func(tight float64) error { return j.mapLaunch(computed, moved, flops, tight) })
-	if err == nil || len(computed)+min(len(moved), 1) < 2 || !errors.Is(err, errTight) && !errors.Is(err, errShape) {
+	if errors.Is(err, errTight) && len(computed) == 1 && computed[0].scans() {
+		if err := j.fit(func(tight float64) error { return j.scanLaunch(computed[0], flops, tight) }); err != nil {
+			return err
+		}
+		computed, err = nil, nil
+		if len(moved) > 0 {
+			err = j.fit(func(tight float64) error { return j.mapLaunch(nil, moved, 0, tight) })
+		}
+		return err
+	}
+	if err == nil || len(computed)+min(len(moved), 1) < 2 || !errors.Is(err, errTight) {
 		return err
 	}
 	for _, s := range computed {
-		s := s
-		if err := j.fit(func(tight float64) error { return j.mapLaunch([]sink{s}, nil, flops, tight) }); err != nil {
+		if err := j.mapSinks([]sink{s}, flops); err != nil {
 			return err
 		}
 		flops = 0
@@ -64,9 +73,6 @@ func (j *job) mapSinks(list []sink, flops float64) error {
 	}
 	return j.fit(func(tight float64) error { return j.mapLaunch(nil, moved, flops, tight) })
 }
-
-// errShape says that the results of a map kernel have no iteration in common.
-var errShape = errors.New("its results share no iteration")
 
 // computedFrom lists the values that the computed ones among the sinks need.
 func (j *job) computedFrom(list []sink) map[*ir.Value]bool {
@@ -95,7 +101,7 @@ func (j *job) computedFrom(list []sink) map[*ir.Value]bool {
 
 // mapTiling is how a map launch is cut.
 type mapTiling struct {
-	ext   []int64 // of each outer axis
+	ext   []int64 // of each class of axes
 	tiles int64
 	slots int
 }
@@ -106,9 +112,9 @@ func (j *job) mapLaunch(computed, moved []sink, flops, tight float64) error {
 	b := j.begin()
 	grid := int64(0)
 	if len(computed) > 0 {
-		s := findSpace(sinkValues(computed), nil)
-		if s == nil {
-			return fmt.Errorf("kernel %s: %w", j.name(), errShape)
+		s, err := newSpace(sinkValues(computed), nil)
+		if err != nil {
+			return fmt.Errorf("kernel %s: %w", j.name(), err)
 		}
 		t, err := j.mapTiles(s, computed, tight)
 		if err != nil {
@@ -116,20 +122,19 @@ func (j *job) mapLaunch(computed, moved []sink, flops, tight float64) error {
 		}
 		cores := j.t.Cores()
 		grid = min(t.tiles, cores)
-		work := func() {
-			b.LoopAhead(b.Div(plan.C(t.tiles+grid-1).Add(b.Block().Scale(-1)), grid), func(i plan.Val) {
-				b.mapTile(s, t, b.Block().Add(i.Scale(grid)), computed)
+		work := func(block plan.Val) {
+			if t.tiles <= cores {
+				b.mapTile(s, t, block, computed)
+				return
+			}
+			b.LoopAhead(b.Div(plan.C(t.tiles+grid-1).Add(block.Scale(-1)), grid), func(i plan.Val) {
+				b.mapTile(s, t, block.Add(i.Scale(grid)), computed)
 			})
 		}
-		switch {
-		case t.tiles <= cores && len(moved) == 0:
-			b.mapTile(s, t, b.Block(), computed)
-		case t.tiles <= cores:
-			b.If(b.Less(b.Block(), plan.C(grid)), func() { b.mapTile(s, t, b.Block(), computed) })
-		case len(moved) == 0:
-			work()
-		default:
-			b.If(b.Less(b.Block(), plan.C(grid)), work)
+		if len(moved) == 0 {
+			work(b.Block())
+		} else { // bounded, so that it shows from the number alone that nothing is reached outside
+			b.If(b.Less(b.Block(), plan.C(grid)), func() { work(b.Min(b.Block(), plan.C(grid-1))) })
 		}
 	}
 	if len(moved) > 0 {
@@ -163,8 +168,9 @@ func (b *build) mapTile(s *space, t *mapTiling, number plan.Val, sinks []sink) {
 	part := make([]extent, len(t.ext))
 	d := newDigits(b.K, number, t.tiles)
 	for c := len(t.ext) - 1; c >= 0; c-- {
-		start := d.next(ceilDiv(max(s.outer[c], 1), t.ext[c])).Scale(t.ext[c])
-		part[c] = extent{start, b.Rest(t.ext[c], plan.C(s.outer[c]), start), t.ext[c]}
+		n := s.classes[c].size
+		start := d.next(ceilDiv(n, t.ext[c])).Scale(t.ext[c])
+		part[c] = extent{start, b.Rest(t.ext[c], plan.C(n), start), t.ext[c]}
 	}
 	e := b.newEval(s, part, t.slots)
 	e.count(sinkValues(sinks)...)
@@ -181,24 +187,27 @@ func (b *build) mapTile(s *space, t *mapTiling, number plan.Val, sinks []sink) {
 // memory's units of transfer.
 const line = 256
 
-// mapTiles chooses how much of each outer axis one tile takes: some tiles for each core, so that loading, computing and storing overlap,
+// mapTiles chooses how much of each class one tile takes: some tiles for each core, so that loading, computing and storing overlap,
 // but none too small to be worth its instructions, and none too large for the memory.
 func (j *job) mapTiles(s *space, sinks []sink, tight float64) (*mapTiling, error) {
-	// What one row of the outer axes occupies in the largest value, and how many such values there are at once, about.
-	row, leaves := int64(1), int64(0)
-	least := make([]int64, len(s.outer))
-	most := append([]int64(nil), s.outer...)
-	for i := range least {
-		least[i], most[i] = 1, max(most[i], 1)
+	// Sizes are counted in units of the classes, so that every number of them is a cut.
+	n := len(s.classes)
+	size, least := make([]int64, n), make([]int64, n)
+	for c, x := range s.classes {
+		size[c], least[c] = ceilDiv(x.size, x.unit), 1
 	}
+	// What one unit of all classes occupies in the largest value, and how many such values there are at once, about.
+	row, leaves := 1.0, int64(0)
 	for _, v := range s.placed {
-		n := int64(v.Type.Format.Bits())
+		bytes := float64(bits(v)) / 8
 		for i, d := range shapeOf(v) {
-			if i+s.lead[v] >= len(s.outer) {
-				n *= d
+			if c := s.at[v][i]; c.class < 0 {
+				bytes *= float64(d)
+			} else {
+				bytes *= float64(s.classes[c.class].unit / c.weight)
 			}
 		}
-		row = max(row, ceilDiv(n, 8))
+		row = max(row, bytes)
 		if isLeaf(v) {
 			leaves++
 			w, _ := view.Of(v)
@@ -207,26 +216,19 @@ func (j *job) mapTiles(s *space, sinks []sink, tight float64) (*mapTiling, error
 	}
 	for i := range sinks {
 		s.atLeast(sinks[i].v, sinks[i].size, sinks[i].stride, least)
-		if sinks[i].perRow() {
-			if len(most) == 0 {
-				return nil, fmt.Errorf("kernel %s: %w: an update with several starts is not row by row", j.name(), errShape)
-			}
-			most[0] = 1
-		}
 	}
 	mem, _, err := j.t.VectorMem(vecFormat)
 	if err != nil {
 		return nil, err
 	}
-	total := numel(s.outer)
-	have := float64(j.t.Memories[mem].Size) / tight / float64(row*(2*min(leaves, 4)+3))
-	rows := max(ceilDiv(total, 4*j.t.Cores()), ceilDiv(4<<10, row))
-	rows = max(min(rows, max(32<<10/row, 1), int64(have)), 1)
-	t := &mapTiling{slots: 2}
-	t.ext = chooseTile(s.outer, least, most, rows)
-	t.tiles = 1
-	for c, n := range s.outer {
-		t.tiles *= ceilDiv(max(n, 1), t.ext[c])
+	total := numel(size)
+	have := float64(j.t.Memories[mem].Size) / tight / (row * float64(2*min(leaves, 4)+3))
+	rows := max(ceilDiv(total, 4*j.t.Cores()), int64(4096/row))
+	rows = max(min(rows, max(int64(32768/row), 1), int64(have)), 1)
+	t := &mapTiling{slots: 2, ext: chooseTile(size, least, size, rows), tiles: 1}
+	for c, x := range s.classes {
+		t.tiles *= ceilDiv(size[c], t.ext[c])
+		t.ext[c] = min(t.ext[c]*x.unit, x.size)
 	}
 	if t.tiles <= j.t.Cores() || have < 1 { // one tile a core, or none to spare
 		t.slots = 1
@@ -234,18 +236,14 @@ func (j *job) mapTiles(s *space, sinks []sink, tight float64) (*mapTiling, error
 	return t, j.settled(t.ext, t.slots)
 }
 
-// atLeast raises the smallest tile of the outer axis along which a value is contiguous in global memory.
+// atLeast raises the smallest tile of the class along which a value is contiguous in global memory.
 func (s *space) atLeast(v *ir.Value, size, stride []int64, least []int64) {
-	bits := int64(v.Type.Format.Bits())
-	lead := s.lead[v]
 	for i, n := range size {
-		if c := i + lead; c >= 0 && c < len(least) && n > 1 && (stride[i] == 1 || stride[i] == -1) {
-			if bits < 8 {
-				least[c] = n
-				continue
-			}
-			least[c] = max(least[c], min(n, line*8/bits))
+		c := s.at[v][i]
+		if c.class < 0 || n < 2 || abs(stride[i]) != 1 {
+			continue
 		}
+		least[c.class] = max(least[c.class], min(n, line*8/bits(v))*c.weight/s.classes[c.class].unit)
 	}
 }
 
@@ -290,28 +288,30 @@ func chooseTile(size, least, most []int64, rows int64) []int64 {
 // store writes a tile of a sink's value to the result's buffer.
 func (e *eval) store(s *sink, l *local) {
 	size, dims := e.size(s.v)
-	p := len(e.space.outer)
 	at := plan.C(s.offset)
 	stride := make([]int64, len(size))
-	for i := range s.size {
-		if i < p {
-			if s.size[i] != 1 {
-				stride[i] = s.stride[i]
-				at = at.Add(e.part[i].start.Scale(s.stride[i]))
-			}
-		} else {
-			stride[e.innerAxis(s.v, int64(i))] = s.stride[i]
+	for i, n := range s.size {
+		if n != 1 {
+			stride[i] = s.stride[i]
+			at = at.Add(e.start(s.v, i).Scale(s.stride[i]))
 		}
 	}
-	if s.update != nil {
-		row := plan.C(0)
-		if s.perRow() {
-			row = e.part[0].start
-		}
-		at = at.Add(e.b.start(s.update, s.last, row).Scale(s.step))
+	f := s.v.Type.Format
+	put := func(src tile.View, at plan.Val, size []plan.Val, stride, dims []int64) {
+		e.b.Transfer(src, 0, dims, e.slots, e.b.global(e.b.result(s.result), f, at, size, stride))
 	}
-	g := e.b.global(e.b.result(s.result), s.v.Type.Format, at, size, stride)
-	e.b.Transfer(stretch(l.v, size), 0, dims, e.slots, g)
+	src := stretch(l.v, size)
+	switch {
+	case s.update == nil:
+		put(src, at, size, stride, dims)
+	case s.perRow(): // one start for each index of axis 0
+		e.b.Loop(size[0], func(i plan.Val) {
+			start := e.b.start(s.update, s.last, e.start(s.v, 0).Add(i))
+			put(dropAxis(src, i), at.Add(i.Scale(stride[0])).Add(start.Scale(s.step)), size[1:], stride[1:], dims[1:])
+		})
+	default:
+		put(src, at.Add(e.b.start(s.update, s.last, plan.C(0)).Scale(s.step)), size, stride, dims)
+	}
 }
 
 // global is a view of a parameter by elements. Sub-byte formats are addressed by whole bytes.
@@ -366,25 +366,19 @@ func (b *build) integer(v *ir.Value, row plan.Val, assume plan.Assume) plan.Val 
 		}
 		return b.LoadScalar(b.global(b.in(w.Source), v.Type.Format, at, tile.Consts(1), []int64{1}), assume)
 	}
-	s := trySpace([]*ir.Value{v}, nil, len(v.Type.Shape))
-	if s == nil {
-		s = trySpace([]*ir.Value{v}, nil, 0)
-	}
-	if s == nil {
-		b.Fail("%s: a number that the scalar unit needs is computed in a way that a map kernel has not", b.What)
+	s, err := newSpace([]*ir.Value{v}, nil)
+	if err != nil {
+		b.Fail("%s: a number that the scalar unit needs: %v", b.What, err)
 		return plan.C(0)
 	}
-	part := make([]extent, len(s.outer))
-	for i := range part {
-		part[i] = extent{row, plan.C(1), 1}
-		if s.outer[i] == 1 {
-			part[i].start = plan.C(0)
-		}
+	part := make([]extent, len(s.classes))
+	for i, c := range s.classes {
+		part[i] = extent{row.Scale(c.unit), plan.C(c.unit), c.unit}
 	}
 	e := b.newEval(s, part, 1)
 	e.count(v)
 	x := e.value(v).v
-	if len(s.outer) == 0 && len(v.Type.Shape) == 1 && numel(shapeOf(v)) > 1 {
+	if len(v.Type.Shape) == 1 && len(s.classes) == 0 && numel(shapeOf(v)) > 1 { // all of them at once
 		x.Base = x.Base.Add(row.Scale(x.Stride[0]))
 	}
 	return b.LoadScalar(x, assume)

@@ -191,15 +191,17 @@ func (m *mover) emit(first int64) int64 {
 	stage := b.Alloc("stage", m.mem, bytes, m.slots)
 	for i := range m.list {
 		g := &m.list[i]
-		work := func() { m.tile(g, b.Block().AddC(-first), stage) }
-		one := b.Less(b.Block(), plan.C(first+g.tiles)) // this sink's block, or an earlier one's
-		if first > 0 {
-			one = b.Set(plan.VMin, one, b.Less(plan.C(first-1), b.Block()))
-		}
 		if len(m.list) == 1 && first == 0 {
-			work()
+			m.tile(g, b.Block(), stage)
 		} else {
-			b.If(one, work)
+			one := b.Less(b.Block(), plan.C(first+g.tiles)) // this sink's block, or an earlier one's
+			if first > 0 {
+				one = b.Set(plan.VMin, one, b.Less(plan.C(first-1), b.Block()))
+			}
+			b.If(one, func() {
+				// Bounded, so that it shows from the number alone that nothing is reached outside.
+				m.tile(g, b.Min(b.Max(b.Block().AddC(-first), plan.C(0)), plan.C(g.tiles-1)), stage)
+			})
 		}
 		first += g.tiles
 	}
@@ -255,7 +257,12 @@ func (m *mover) number(g *moving, size []plan.Val, stage *tile.Buf) tile.View {
 	if c, ok := scalar(g.s.fill); ok {
 		b.Vec(queue, plan.Instr{Op: plan.Vec, Fn: plan.VCopy, Imm: c}, row, tile.View{}, tile.View{}, tile.View{})
 	} else {
-		e := b.newEval(trySpace([]*ir.Value{g.s.fill}, nil, 0), nil, 1)
+		s, err := newSpace([]*ir.Value{g.s.fill}, nil)
+		if err != nil {
+			b.Fail("%v", err)
+			return row
+		}
+		e := b.newEval(s, nil, 1)
 		e.count(g.s.fill)
 		l := e.value(g.s.fill)
 		x := l.v

@@ -175,13 +175,17 @@ func (b *build) copyDense(v tile.View, dims []int64) tile.View {
 // computed evaluates a tile of an operand that is no plain view of a buffer, such as a cast of one, and leaves it in the vector
 // memory, with one axis for each of the operand's.
 func (b *build) computed(v *ir.Value, ext []extent, slots int) tile.View {
-	shape := shapeOf(v)
-	s := trySpace([]*ir.Value{v}, nil, len(shape))
-	if s == nil {
-		b.Fail("an operand of a product is computed in a way that cannot be cut in tiles")
-		return tile.View{Buf: nil, Format: v.Type.Format, Size: make([]plan.Val, len(shape)), Stride: make([]int64, len(shape))}
+	s, err := newSpace([]*ir.Value{v}, nil)
+	var part []extent
+	if err == nil {
+		part, err = s.parts(b, v, ext)
 	}
-	e := b.newEval(s, ext, slots)
+	if err != nil {
+		b.Fail("an operand of a product: %v", err)
+		n := len(v.Type.Shape)
+		return tile.View{Format: v.Type.Format, Size: make([]plan.Val, n), Stride: make([]int64, n)}
+	}
+	e := b.newEval(s, part, slots)
 	e.count(v)
 	e.final[v] = true
 	l := e.value(v)

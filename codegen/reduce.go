@@ -15,12 +15,11 @@ var reduceFns = map[string]plan.Fn{"sum": plan.VAdd, "mean": plan.VAdd, "prod": 
 func (e *eval) reduce(o *ir.Op) *local {
 	x, r := o.Arg(0), o.Result(0)
 	f := r.Type.Format
-	p := len(e.space.outer)
 	kind := o.Attrs.Str("kind", "")
 	fold := map[int]bool{}
 	count := int64(1)
 	for _, ax := range o.Attrs.Ints("axes") {
-		fold[e.innerAxis(x, ax)] = true
+		fold[axisOf(ax, len(x.Type.Shape))] = true
 		count *= shapeOf(x)[axisOf(ax, len(x.Type.Shape))]
 	}
 	var cur *local
@@ -35,7 +34,7 @@ func (e *eval) reduce(o *ir.Op) *local {
 		a := e.value(x)
 		e.b.What = o.Info.Name
 		cur = &local{v: a.v, dims: a.dims}
-		for ax := len(a.dims) - 1; ax >= p; ax-- {
+		for ax := len(a.dims) - 1; ax >= 0; ax-- {
 			if fold[ax] {
 				out := e.foldAxis(cur, f, reduceFns[kind], ax, name(r))
 				e.giveBack(cur)
@@ -139,7 +138,7 @@ func (e *eval) reduces(f format.Format, fn plan.Fn) bool {
 
 func (e *eval) cumsum(o *ir.Op) *local {
 	x, r := o.Arg(0), o.Result(0)
-	ax := e.innerAxis(r, o.Attrs.Int("axis", 0))
+	ax := axisOf(o.Attrs.Int("axis", 0), len(r.Type.Shape))
 	a := e.value(x)
 	e.b.What = o.Info.Name
 	out := e.allocFor(r)
@@ -157,15 +156,9 @@ func (e *eval) cumsum(o *ir.Op) *local {
 
 func (e *eval) iota(o *ir.Op) *local {
 	r := o.Result(0)
-	p := len(e.space.outer)
 	size, dims := e.size(r)
-	ax := axisOf(o.Attrs.Int("axis", 0), len(r.Type.Shape))
-	c := ax + e.space.lead[r]
-	at := e.innerAxis(r, int64(ax))
-	start := plan.C(0)
-	if c < p && shapeOf(r)[ax] > 1 {
-		start = e.part[c].start
-	}
+	at := axisOf(o.Attrs.Int("axis", 0), len(r.Type.Shape))
+	start := e.start(r, at)
 	small := make([]int64, len(dims))
 	for i := range small {
 		small[i] = 1
@@ -173,10 +166,11 @@ func (e *eval) iota(o *ir.Op) *local {
 	small[at] = dims[at]
 	sz := tile.Consts(small...)
 	sz[at] = size[at]
-	if r.Type.Format == format.Bool { // 0, 1, 1, …
+	if r.Type.Format == format.Bool { // the last bit
 		n := e.alloc("iota", format.I32, small, sz, 1)
 		e.count1(n, at, start)
 		out := e.alloc("iota", format.Bool, small, sz, 1)
+		e.vec(plan.VAnd, n.v, 1, n.v)
 		e.vec(plan.VNe, out.v, 0, n.v)
 		e.giveBack(n)
 		return &local{v: stretch(out.v, size), dims: dims, buf: out.buf}
@@ -205,7 +199,7 @@ func (e *eval) topK(o *ir.Op, v *ir.Value) *local {
 		d, _ := o.Attrs.Dim("k")
 		n, _ = d.Value()
 	}
-	ax := e.innerAxis(x, axis)
+	ax := axisOf(axis, len(x.Type.Shape))
 	dims := append([]int64{}, a.dims...)
 	size := append([]plan.Val{}, a.v.Size...)
 	dims[ax], size[ax] = n, plan.C(n)

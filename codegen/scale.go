@@ -8,31 +8,39 @@ import (
 )
 
 // blocks cuts the last axes of a tile in blocks and calls f for each run of equal blocks: x has one axis more for each blocked one,
-// scale one element a block. Ragged ends are runs of their own.
-func blocks(x, s tile.View, from int, block, shape []int64, f func(x, s tile.View)) {
-	if len(block) == 0 {
-		f(x, s)
-		return
+// scale one element a block. The ragged end of an axis is a run of its own; an axis that the iteration cuts has none.
+func (e *eval) blocks(v *ir.Value, block []int64, x, s tile.View, f func(x, s tile.View)) {
+	shape := shapeOf(v)
+	first := len(shape) - len(block)
+	var rec func(i, ax int, x, s tile.View)
+	rec = func(i, ax int, x, s tile.View) {
+		if i == len(block) {
+			f(x, s)
+			return
+		}
+		part := func(start int64, count plan.Val, width int64) {
+			y, t := x, s
+			y.Base = x.Base.AddC(start * block[i] * x.Stride[ax])
+			y.Size = insert(x.Size, ax, count, plan.C(width))
+			y.Stride = insert(x.Stride, ax, x.Stride[ax]*block[i], x.Stride[ax])
+			t.Base = s.Base.AddC(start * s.Stride[ax])
+			t.Size = insert(s.Size, ax, count, plan.C(1))
+			t.Stride = insert(s.Stride, ax, s.Stride[ax], 0)
+			rec(i+1, ax+2, y, t)
+		}
+		b, n := block[i], shape[first+i]
+		if e.coord(v, first+i).class >= 0 {
+			part(0, s.Size[ax], b)
+			return
+		}
+		if n/b > 0 {
+			part(0, plan.C(n/b), b)
+		}
+		if n%b > 0 {
+			part(n/b, plan.C(1), n%b)
+		}
 	}
-	b, n := block[0], shape[0]
-	ax := from
-	part := func(start, count, width int64) {
-		y := x
-		y.Base = x.Base.Add(plan.C(start * b * x.Stride[ax]))
-		y.Size = insert(x.Size, ax, plan.C(count), plan.C(width))
-		y.Stride = insert(x.Stride, ax, x.Stride[ax]*b, x.Stride[ax])
-		t := s
-		t.Base = s.Base.Add(plan.C(start * s.Stride[ax]))
-		t.Size = insert(s.Size, ax, plan.C(count), plan.C(1))
-		t.Stride = insert(s.Stride, ax, s.Stride[ax], 0)
-		blocks(y, t, ax+2, block[1:], shape[1:], f)
-	}
-	if n/b > 0 {
-		part(0, n/b, b)
-	}
-	if n%b > 0 {
-		part(n/b, 1, n%b)
-	}
+	rec(0, first, x, s)
 }
 
 func insert[T any](s []T, i int, vs ...T) []T {
@@ -41,29 +49,12 @@ func insert[T any](s []T, i int, vs ...T) []T {
 	return append(out, s[i+1:]...)
 }
 
-// blockAxes splits block sizes into those of outer axes (which must be 1) and those of the inner ones.
-func (e *eval) blockAxes(x *ir.Value, block []int64) (from int, inner, shape []int64) {
-	sh := shapeOf(x)
-	for i := range block {
-		if block[i] != 1 || len(inner) > 0 {
-			inner = append(inner, block[i])
-		}
-	}
-	shape = sh[len(sh)-len(inner):]
-	if len(inner) > 0 {
-		from = e.innerAxis(x, int64(len(sh)-len(inner)))
-	}
-	return from, inner, shape
-}
-
 // quantize computes codes and scales as the op table says.
 func (e *eval) quantize(o *ir.Op, v *ir.Value) *local {
 	x := o.Arg(0)
 	a := e.value(x)
 	e.b.What = o.Info.Name
 	codes, scale := o.Result(0), o.Result(1)
-	// Both results stand where the operand does: same rank.
-	e.space.lead[codes], e.space.lead[scale] = e.space.lead[x], e.space.lead[x]
 	src := a.v
 	var wide *local
 	if x.Type.Format != format.F32 {
@@ -73,24 +64,20 @@ func (e *eval) quantize(o *ir.Op, v *ir.Value) *local {
 	}
 	csize, cdims := e.size(codes)
 	s, q := e.allocFor(scale), e.allocFor(codes)
-	from, block, shape := e.blockAxes(x, o.Attrs.Ints("block"))
+	block := o.Attrs.Ints("block")
 	f := codes.Type.Format
 	largest := f.Info().MaxFinite
 	if f.IsInt() {
 		largest = float64(f.MaxInt())
 	}
-	if len(block) == 0 {
-		e.vec(plan.VAbs, s.v, 0, src)
-	} else {
-		blocks(src, s.v, from, block, shape, func(y, t tile.View) { e.foldBlock(y, t, from, len(block)) })
-	}
+	e.blocks(x, block, src, s.v, func(y, t tile.View) { e.foldBlocks(y, t, len(x.Type.Shape)-len(block), block) })
 	e.vec(plan.VMax, s.v, o.Attrs.Float("floor", 1e-4), s.v)
 	e.vec(plan.VDiv, s.v, largest, s.v)
 	t := e.alloc("scaled", format.F32, cdims, csize, 1)
 	var parts []tile.View
-	blocks(t.v, s.v, from, block, shape, func(y, _ tile.View) { parts = append(parts, y) })
+	e.blocks(x, block, t.v, s.v, func(y, _ tile.View) { parts = append(parts, y) })
 	n := 0
-	blocks(src, s.v, from, block, shape, func(y, sc tile.View) {
+	e.blocks(x, block, src, s.v, func(y, sc tile.View) {
 		e.vec(plan.VDiv, parts[n], 0, y, stretch(sc, y.Size))
 		n++
 	})
@@ -121,33 +108,51 @@ func (e *eval) narrow(dst, src tile.View, dims []int64, saturate bool) {
 	e.convert(dst, src, dims, saturate)
 }
 
-// foldBlock folds the largest magnitude of each block: its axes stand at from+1, from+3, …, the scale has 1 there.
-func (e *eval) foldBlock(y, t tile.View, from, axes int) {
+// foldBlocks folds the largest magnitude of each block of a tile, whose axes within blocks stand at from+1, from+3, …; the scale has
+// one element there.
+func (e *eval) foldBlocks(y, t tile.View, from int, block []int64) {
+	var axes []int
+	for i, b := range block {
+		if b > 1 {
+			axes = append(axes, from+1+2*i)
+		}
+	}
+	if len(axes) == 0 {
+		e.vec(plan.VAbs, t, 0, y)
+		return
+	}
 	fn := plan.VAbsMax
 	var temps []*local
-	for i := axes - 1; i >= 0; i-- {
-		ax := from + 1 + 2*i
+	for i := len(axes) - 1; i >= 0; i-- {
 		dst := t
 		if i > 0 {
 			size := append([]plan.Val{}, y.Size...)
-			size[ax] = plan.C(1)
+			size[axes[i]] = plan.C(1)
 			dims := make([]int64, len(size))
 			for k := range size {
-				dims[k] = size[k].C
-				if !size[k].IsConst() {
-					dims[k] = e.part[k].max
+				if dims[k] = size[k].C; !size[k].IsConst() {
+					dims[k] = e.most(size[k])
 				}
 			}
 			l := e.alloc("fold", format.F32, dims, size, 1)
 			temps = append(temps, l)
 			dst = l.v
 		}
-		e.b.Vec(e.queue, plan.Instr{Op: plan.VReduce, Fn: fn}, lastView(dst, ax), lastView(y, ax), tile.View{}, tile.View{})
+		e.b.Vec(e.queue, plan.Instr{Op: plan.VReduce, Fn: fn}, lastView(dst, axes[i]), lastView(y, axes[i]), tile.View{}, tile.View{})
 		y, fn = dst, plan.VMax
 	}
 	for _, l := range temps {
 		e.giveBack(l)
 	}
+}
+
+// most bounds a size that is not constant: it is that of a part of some class.
+func (e *eval) most(n plan.Val) int64 {
+	most := int64(1)
+	for _, p := range e.part {
+		most = max(most, p.max)
+	}
+	return most
 }
 
 func (e *eval) dequantize(o *ir.Op) *local {
@@ -164,8 +169,7 @@ func (e *eval) dequantize(o *ir.Op) *local {
 		e.convert(wide.v, scale, sc.dims, false)
 		scale = wide.v
 	}
-	from, block, shape := e.blockAxes(x, o.Attrs.Ints("block"))
-	blocks(w.v, scale, from, block, shape, func(y, s tile.View) { e.vec(plan.VMul, y, 0, y, stretch(s, y.Size)) })
+	e.blocks(x, o.Attrs.Ints("block"), w.v, scale, func(y, s tile.View) { e.vec(plan.VMul, y, 0, y, stretch(s, y.Size)) })
 	e.giveBack(wide)
 	if r.Type.Format == format.F32 {
 		return w

@@ -22,7 +22,7 @@ func (c *contraction) promoted(group plan.Val) {
 		g = p
 	}
 	g = min(g, whole)
-	e := b.newEval(c.space, c.part, c.slots)
+	e := b.newEval(c.space, nil, c.slots)
 	dims := []int64{c.extOf(axisM), c.extOf(axisN)}
 	size := []plan.Val{c.size(axisM), c.size(axisN)}
 	for _, p := range c.ps {

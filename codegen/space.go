@@ -1,19 +1,31 @@
 package codegen
 
 import (
+	"fmt"
+
 	"apogee/ir"
 	"apogee/ir/op"
 	"apogee/ir/view"
 )
 
-// space is how the ops of a map kernel share one iteration: the leading axes that every op treats row by row.
-//
-// Axis i of value v stands at coordinate i+lead[v] of the iteration. Coordinates below len(outer) are outer: a tile takes a part of
-// them, and an op may only broadcast along them. The axes behind are inner: a tile has them whole.
+// space is the iteration that the values of a map kernel share. Axes of different values that must be cut alike are one class: those
+// of an elementwise op and its operands, of a reduction and what it keeps, of a reshape as far as it regroups whole runs, of scales and the
+// blocks they stand for. A class that some op works along (a reduced axis, one that is sorted, scanned, sliced, joined) is
+// whole: a tile has all of it. So is one that some result lacks, since its tiles would be stored again and again.
 type space struct {
-	outer  []int64
-	lead   map[*ir.Value]int
-	placed []*ir.Value // the values that have a lead, in the order they were met
+	classes []class               // that can be cut, in the order of the first result's axes
+	at      map[*ir.Value][]coord // of each axis of each value
+	placed  []*ir.Value           // the values, in the order they were met
+}
+
+// class is an axis of the iteration. It counts elements of the axis that has the most; an axis of which an index stands for several of
+// them has a weight. Cuts are at multiples of unit, which all weights divide.
+type class struct{ size, unit int64 }
+
+// coord says where an axis of a value is in the iteration: in class number class with a weight, or whole (-1).
+type coord struct {
+	class  int
+	weight int64
 }
 
 // isLeaf reports whether tiles of the value come from a buffer: it is a parameter of the region, or strides over one.
@@ -22,198 +34,394 @@ func isLeaf(v *ir.Value) bool {
 	return ok && w.Source.Def() == nil
 }
 
-// findSpace finds the iteration with the most outer axes for which all ops that the values need are row by row. Values in fixed are
-// taken as given (their producers are not looked into).
-func findSpace(results []*ir.Value, fixed map[*ir.Value]bool) *space {
-	most := 0
+// newSpace finds the iteration of some results. Values in fixed are taken as given (their producers are not looked into). An op that
+// has no place in a map kernel is an error.
+func newSpace(results []*ir.Value, fixed map[*ir.Value]bool) (*space, error) {
+	b := &spacer{space: &space{at: map[*ir.Value][]coord{}}, first: map[*ir.Value]int{}, fixed: fixed}
 	for _, r := range results {
-		most = max(most, len(r.Type.Shape))
+		if err := b.visit(r); err != nil {
+			return nil, err
+		}
 	}
-	for p := most; p >= 0; p-- {
-		if s := trySpace(results, fixed, p); s != nil {
-			return s
+	b.settle(results)
+	return b.space, nil
+}
+
+// spacer builds a space: its nodes are the axes of the values, joined into groups.
+type spacer struct {
+	*space
+	fixed map[*ir.Value]bool
+	first map[*ir.Value]int // the node of a value's axis 0
+	nodes []spaceNode
+}
+
+type spaceNode struct {
+	size   int64
+	group  *spaceGroup
+	weight int64
+}
+
+type spaceGroup struct {
+	members []int
+	whole   bool
+}
+
+func (b *spacer) node(v *ir.Value, axis int) int { return b.first[v] + axis }
+
+// visit adds a value and all that it is computed from.
+func (b *spacer) visit(v *ir.Value) error {
+	if _, ok := b.first[v]; ok {
+		return nil
+	}
+	b.first[v] = len(b.nodes)
+	b.placed = append(b.placed, v)
+	shape := shapeOf(v)
+	for i, n := range shape {
+		g := &spaceGroup{members: []int{len(b.nodes)}}
+		b.nodes = append(b.nodes, spaceNode{n, g, 1})
+		// Rows narrower than bytes are moved as a whole.
+		g.whole = v.Type.Format.Bits() < 8 && i == len(shape)-1
+	}
+	if b.fixed[v] || isLeaf(v) {
+		return nil
+	}
+	o := v.Def()
+	if o == nil {
+		return nil
+	}
+	for i := 0; i < o.NumArgs(); i++ {
+		if o.Is(op.Gather) && i == 0 {
+			if !isLeaf(o.Arg(0)) {
+				return fmt.Errorf("gather takes rows of a buffer")
+			}
+			continue
+		}
+		if err := b.visit(o.Arg(i)); err != nil {
+			return err
+		}
+	}
+	for _, r := range o.Results() { // results that are computed together are cut alike
+		if r != v {
+			if err := b.visit(r); err != nil {
+				return err
+			}
+		}
+	}
+	return b.relate(o, v)
+}
+
+// relate joins the axes of an op's operands and one of its results.
+func (b *spacer) relate(o *ir.Op, v *ir.Value) error {
+	rank := len(v.Type.Shape)
+	all := func(x *ir.Value, but map[int]bool) { // axis by axis
+		for i := range x.Type.Shape {
+			if but[i] {
+				b.whole(x, i)
+				if i < rank {
+					b.whole(v, i)
+				}
+			} else {
+				b.tie(x, i, 1, v, i, 1)
+			}
+		}
+	}
+	along := func(axes ...int64) map[int]bool {
+		m := map[int]bool{}
+		for _, a := range axes {
+			m[axisOf(a, rank)] = true
+		}
+		return m
+	}
+	trailing := func(x *ir.Value) { // as broadcasting aligns them
+		d := rank - len(x.Type.Shape)
+		for i := range x.Type.Shape {
+			b.tie(x, i, 1, v, i+d, 1)
+		}
+	}
+	switch o.Info {
+	case op.Constant:
+		if numel(shapeOf(v)) != 1 {
+			return fmt.Errorf("a constant of several elements is no part of a kernel")
+		}
+	case op.Iota, op.DimValue:
+	case op.Reduce, op.ArgMax:
+		x := o.Arg(0)
+		axes := o.Attrs.Ints("axes")
+		keep := o.Attrs.Bool("keep", false)
+		if o.Is(op.ArgMax) {
+			axes = []int64{o.Attrs.Int("axis", -1)}
+		}
+		gone := map[int]bool{}
+		for _, a := range axes {
+			gone[axisOf(a, len(x.Type.Shape))] = true
+		}
+		j := 0
+		for i := range x.Type.Shape {
+			switch {
+			case gone[i]:
+				b.whole(x, i)
+				if keep {
+					j++
+				}
+			default:
+				b.tie(x, i, 1, v, j, 1)
+				j++
+			}
+		}
+	case op.TopK:
+		all(o.Arg(0), along(-1))
+	case op.Cumsum:
+		all(o.Arg(0), along(o.Attrs.Int("axis", 0)))
+	case op.Slice, op.Concat:
+		for _, x := range o.Args() {
+			all(x, along(o.Attrs.Int("axis", 0)))
+		}
+	case op.Reverse:
+		all(o.Arg(0), along(o.Attrs.Ints("axes")...))
+	case op.Pad:
+		but := map[int]bool{}
+		lo, hi := o.Attrs.Ints("low"), o.Attrs.Ints("high")
+		for i := range lo {
+			but[i] = lo[i]+hi[i] > 0
+		}
+		all(o.Arg(0), but)
+	case op.GatherElements:
+		but := along(o.Attrs.Int("axis", -1))
+		all(o.Arg(0), but)
+		all(o.Arg(1), but)
+	case op.ScatterElements:
+		but := along(o.Attrs.Int("axis", -1))
+		all(o.Arg(0), but)
+		all(o.Arg(1), but)
+		if len(o.Arg(2).Type.Shape) > 0 {
+			all(o.Arg(2), but)
+		}
+	case op.Transpose:
+		for i, a := range o.Attrs.Ints("perm") {
+			b.tie(o.Arg(0), int(a), 1, v, i, 1)
+		}
+	case op.Reshape:
+		b.regroup(o.Arg(0), v)
+	case op.Gather:
+		ax := axisOf(o.Attrs.Int("axis", 0), len(o.Arg(0).Type.Shape))
+		for i := range o.Arg(1).Type.Shape {
+			b.tie(o.Arg(1), i, 1, v, ax+i, 1)
+		}
+	case op.Quantize, op.Dequantize:
+		b.scales(o)
+	default:
+		if o.Info.Class != op.Elementwise && o.Info != op.Broadcast {
+			return fmt.Errorf("%s cannot be part of a map kernel", o.Info.Name)
+		}
+		for _, x := range o.Args() {
+			trailing(x)
 		}
 	}
 	return nil
 }
 
-func trySpace(results []*ir.Value, fixed map[*ir.Value]bool, p int) *space {
-	s := &space{outer: make([]int64, p), lead: map[*ir.Value]int{}}
-	for i := range s.outer {
-		s.outer[i] = -1
+// scales relates codes, their values and the scales of their blocks.
+func (b *spacer) scales(o *ir.Op) {
+	x, y := o.Arg(0), o.Result(0)
+	s := o.Result(len(o.Results()) - 1)
+	if o.Is(op.Dequantize) {
+		s = o.Arg(1)
 	}
-	for _, r := range results {
-		if !s.place(r, 0, fixed) {
-			return nil
-		}
-	}
-	for i := range s.outer {
-		if s.outer[i] < 0 {
-			s.outer[i] = 1
-		}
-	}
-	// Every result must cover the outer axes fully: a tile is stored once.
-	for _, r := range results {
-		shape := shapeOf(r)
-		for c := range s.outer {
-			if n := at(shape, c); n != s.outer[c] {
-				return nil
-			}
-		}
-	}
-	return s
-}
-
-func at(shape []int64, i int) int64 {
-	if i < 0 || i >= len(shape) {
-		return 1
-	}
-	return shape[i]
-}
-
-// place records where a value's axes stand and does the same for what it is computed from; false if some op is not row by row.
-func (s *space) place(v *ir.Value, lead int, fixed map[*ir.Value]bool) bool {
-	p := len(s.outer)
-	shape := shapeOf(v)
-	if old, ok := s.lead[v]; ok {
-		return old == lead || !s.touches(shape, old) && !s.touches(shape, lead)
-	}
-	s.lead[v] = lead
-	s.placed = append(s.placed, v)
+	block := o.Attrs.Ints("block")
+	shape := shapeOf(x)
 	for i, n := range shape {
-		c := i + lead
-		if c < 0 {
-			return false
+		b.tie(x, i, 1, y, i, 1)
+		g := int64(1)
+		if k := i - (len(shape) - len(block)); k >= 0 {
+			g = block[k]
 		}
-		if c >= p || n == 1 {
+		if n%g != 0 { // a ragged last block
+			b.whole(x, i)
+			b.whole(s, i)
 			continue
 		}
-		if s.outer[c] < 0 {
-			s.outer[c] = n
-		} else if s.outer[c] != n {
-			return false
-		}
+		b.tie(x, i, 1, s, i, g)
 	}
-	if fixed[v] || isLeaf(v) {
-		return true
-	}
-	o := v.Def()
-	rank := len(shape)
-	inner := func(axis int64, rank int) bool { // an axis the op works along must not be cut
-		if axis < 0 {
-			axis += int64(rank)
-		}
-		return int(axis)+lead >= p
-	}
-	arg := func(i int) *ir.Value { return o.Arg(i) }
-	same := func(vs ...*ir.Value) bool {
-		for _, a := range vs {
-			if !s.place(a, lead, fixed) {
-				return false
-			}
-		}
-		return true
-	}
-	switch o.Info {
-	case op.Constant:
-		return numel(shape) == 1
-	case op.Iota, op.DimValue:
-		return true
-	case op.Reduce:
-		for _, a := range o.Attrs.Ints("axes") {
-			if !inner(a, len(arg(0).Type.Shape)) {
-				return false
-			}
-		}
-		return same(arg(0))
-	case op.TopK, op.ArgMax:
-		ax := int64(-1)
-		if o.Info == op.ArgMax {
-			ax = o.Attrs.Int("axis", -1)
-		}
-		return inner(ax, len(arg(0).Type.Shape)) && same(arg(0))
-	case op.Cumsum:
-		return inner(o.Attrs.Int("axis", 0), rank) && same(arg(0))
-	case op.Concat, op.Slice:
-		return inner(o.Attrs.Int("axis", 0), rank) && same(o.Args()...)
-	case op.GatherElements:
-		return inner(o.Attrs.Int("axis", -1), rank) && same(arg(0), arg(1))
-	case op.ScatterElements:
-		if !inner(o.Attrs.Int("axis", -1), rank) || !same(arg(0), arg(1)) {
-			return false
-		}
-		return s.place(arg(2), lead+rank-len(arg(2).Type.Shape), fixed)
-	case op.Reverse:
-		for _, a := range o.Attrs.Ints("axes") {
-			if !inner(a, rank) {
-				return false
-			}
-		}
-		return same(arg(0))
-	case op.Pad:
-		lo, hi := o.Attrs.Ints("low"), o.Attrs.Ints("high")
-		for i := range lo {
-			if (lo[i] != 0 || hi[i] != 0) && !inner(int64(i), rank) {
-				return false
-			}
-		}
-		return same(arg(0)) && s.place(arg(1), lead+rank, fixed)
-	case op.Transpose:
-		for i, a := range o.Attrs.Ints("perm") {
-			if i+lead < p && int(a) != i {
-				return false
-			}
-		}
-		return same(arg(0))
-	case op.Reshape:
-		in := shapeOf(arg(0))
-		if lead == 0 {
-			for c := 0; c < p; c++ {
-				if at(in, c) != at(shape, c) || c >= len(in) && c < len(shape) && shape[c] != 1 {
-					return false
-				}
-			}
-			return same(arg(0))
-		}
-		return !s.touches(shape, lead) && !s.touches(in, lead) && same(arg(0))
-	case op.Quantize, op.Dequantize:
-		for i := range o.Attrs.Ints("block") {
-			n := o.Attrs.Ints("block")[i]
-			ax := len(arg(0).Type.Shape) - len(o.Attrs.Ints("block")) + i
-			if n != 1 && !inner(int64(ax), len(arg(0).Type.Shape)) {
-				return false
-			}
-		}
-		return same(o.Args()...)
-	case op.Gather:
-		// The index's axes take the place of one axis of a buffer: rows are loaded by number.
-		x, ix := arg(0), arg(1)
-		if !isLeaf(x) {
-			return false
-		}
-		ax := axisOf(o.Attrs.Int("axis", 0), len(x.Type.Shape))
-		return s.place(ix, lead+ax, fixed)
-	case op.Update:
-		return false
-	}
-	if o.Info.Class == op.Elementwise || o.Info == op.Broadcast {
-		for i := 0; i < o.NumArgs(); i++ {
-			a := arg(i)
-			if !s.place(a, lead+rank-len(a.Type.Shape), fixed) {
-				return false
-			}
-		}
-		return true
-	}
-	return false
 }
 
-// touches reports whether an axis with more than one element stands at an outer coordinate.
-func (s *space) touches(shape []int64, lead int) bool {
-	for i, n := range shape {
-		if n != 1 && i+lead < len(s.outer) {
-			return true
+// regroup relates the axes of a reshape: where a run of axes becomes another run, the first of both are cut together, as often as
+// that makes whole indices of either, and the others are whole.
+func (b *spacer) regroup(x, y *ir.Value) {
+	xs, ys := shapeOf(x), shapeOf(y)
+	if numel(xs) == 0 {
+		for i := range xs {
+			b.whole(x, i)
+		}
+		for i := range ys {
+			b.whole(y, i)
+		}
+		return
+	}
+	for i, j := 0, 0; ; {
+		for i < len(xs) && xs[i] == 1 {
+			i++
+		}
+		for j < len(ys) && ys[j] == 1 {
+			j++
+		}
+		if i == len(xs) || j == len(ys) {
+			return
+		}
+		i2, j2 := i+1, j+1
+		for n, m := xs[i], ys[j]; n != m; {
+			if n < m {
+				n *= xs[i2]
+				i2++
+			} else {
+				m *= ys[j2]
+				j2++
+			}
+		}
+		inner, outer := numel(xs[i+1:i2]), numel(ys[j+1:j2])
+		b.tie(x, i, inner, y, j, outer)
+		for k := i + 1; k < i2; k++ {
+			b.whole(x, k)
+		}
+		for k := j + 1; k < j2; k++ {
+			b.whole(y, k)
+		}
+		i, j = i2, j2
+	}
+}
+
+func (b *spacer) whole(v *ir.Value, axis int) { b.nodes[b.node(v, axis)].group.whole = true }
+
+// tie joins two axes of which one index stands for rx and ry elements of something. Axes of one element are repeated, not tied.
+func (b *spacer) tie(x *ir.Value, i int, rx int64, y *ir.Value, j int, ry int64) {
+	p, q := &b.nodes[b.node(x, i)], &b.nodes[b.node(y, j)]
+	if p.size*rx == 1 || q.size*ry == 1 || p.size == 1 && q.size != 1 && rx == ry || q.size == 1 && p.size != 1 && rx == ry {
+		return
+	}
+	if p.size*rx != q.size*ry {
+		p.group.whole, q.group.whole = true, true
+		return
+	}
+	// p's weight to q's as rx to ry.
+	num, den := rx*q.weight, ry*p.weight
+	d := gcd(num, den)
+	num, den = num/d, den/d
+	if p.group == q.group {
+		p.group.whole = p.group.whole || num != den
+		return
+	}
+	g, h := p.group, q.group
+	for _, m := range g.members {
+		b.nodes[m].weight *= num
+	}
+	for _, m := range h.members {
+		b.nodes[m].weight *= den
+		b.nodes[m].group = g
+	}
+	g.members = append(g.members, h.members...)
+	g.whole = g.whole || h.whole
+}
+
+func gcd(a, b int64) int64 {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return max(a, 1)
+}
+
+// settle decides which groups can be cut and numbers them.
+func (b *spacer) settle(results []*ir.Value) {
+	has := func(v *ir.Value, g *spaceGroup) (n int) {
+		for i := range v.Type.Shape {
+			if b.nodes[b.node(v, i)].group == g {
+				n++
+			}
+		}
+		return n
+	}
+	number := map[*spaceGroup]int{}
+	add := func(g *spaceGroup) {
+		if _, done := number[g]; done {
+			return
+		}
+		number[g] = -1
+		if g.whole {
+			return
+		}
+		for _, r := range results {
+			if has(r, g) != 1 {
+				return
+			}
+		}
+		for _, v := range b.placed {
+			if has(v, g) > 1 {
+				return
+			}
+		}
+		base, unit := int64(0), int64(1)
+		for _, m := range g.members {
+			base = gcd(base, b.nodes[m].weight)
+		}
+		for _, m := range g.members {
+			n := &b.nodes[m]
+			n.weight /= base
+			unit = unit / gcd(unit, n.weight) * n.weight
+		}
+		first := &b.nodes[g.members[0]]
+		if size := first.size * first.weight; size > unit {
+			number[g] = len(b.classes)
+			b.classes = append(b.classes, class{size, unit})
 		}
 	}
-	return false
+	for _, r := range results {
+		for i := range r.Type.Shape {
+			add(b.nodes[b.node(r, i)].group)
+		}
+	}
+	for _, v := range b.placed {
+		at := make([]coord, len(v.Type.Shape))
+		for i := range at {
+			n := &b.nodes[b.node(v, i)]
+			at[i] = coord{-1, 1}
+			if c, ok := number[n.group]; ok && c >= 0 {
+				at[i] = coord{c, n.weight}
+			}
+		}
+		b.at[v] = at
+	}
+}
+
+// parts turns the parts of a value's axes into those of the classes: the value is one that others were computed from, such as a
+// product. An error says that some axis cannot be cut as given.
+func (s *space) parts(b *build, v *ir.Value, ext []extent) ([]extent, error) {
+	out := make([]extent, len(s.classes))
+	set := make([]bool, len(s.classes))
+	for i, n := range shapeOf(v) {
+		c := s.at[v][i]
+		if c.class < 0 {
+			if ext[i].max < n {
+				return nil, fmt.Errorf("axis %d of %s is worked along as a whole, but too long for one tile", i, v.Type)
+			}
+			continue
+		}
+		if step := s.step(v, i); ext[i].max < n && ext[i].max%step != 0 {
+			return nil, fmt.Errorf("axis %d of %s is cut in tiles of %d, and has to be in multiples of %d", i, v.Type, ext[i].max, step)
+		}
+		out[c.class] = extent{ext[i].start.Scale(c.weight), ext[i].n.Scale(c.weight), ext[i].max * c.weight}
+		set[c.class] = true
+	}
+	for k := range set {
+		if !set[k] {
+			return nil, fmt.Errorf("results have an axis that %s has not", v.Type)
+		}
+	}
+	return out, nil
+}
+
+// step is what the size of a tile along an axis of a value must be a multiple of.
+func (s *space) step(v *ir.Value, axis int) int64 {
+	c := s.at[v][axis]
+	if c.class < 0 {
+		return shapeOf(v)[axis]
+	}
+	return max(s.classes[c.class].unit/c.weight, 1)
 }

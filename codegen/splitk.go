@@ -28,10 +28,13 @@ func (c *contraction) addParts() error {
 	b := j.begin()
 	least, most := make([]int64, len(c.out)), make([]int64, len(c.out))
 	for i, n := range c.out {
-		least[i], most[i] = 1, max(n, 1)
+		least[i], most[i] = min(c.space.step(c.ps[0].res, i), max(n, 1)), max(n, 1)
 	}
 	rows := min(max(ceilDiv(prod(c.out), 2*j.t.Cores()), 256), 4<<10)
 	ext := chooseTile(c.out, least, most, rows)
+	for i := range ext {
+		ext[i] = min(up(ext[i], least[i]), most[i])
+	}
 	tiles := int64(1)
 	for i, n := range c.out {
 		tiles *= ceilDiv(max(n, 1), ext[i])
@@ -44,7 +47,7 @@ func (c *contraction) addParts() error {
 		part[i] = extent{start, b.Rest(ext[i], plan.C(c.out[i]), start), ext[i]}
 		dims[i], size[i] = ext[i], part[i].n
 	}
-	e := b.newEval(c.space, part, 1)
+	e := b.newEval(c.space, nil, 1)
 	sums := make([]tile.View, len(c.ps))
 	for i, p := range c.ps {
 		b.What = p.op.Info.Name
