@@ -301,6 +301,70 @@ func (u *fuser) gate(c, e *cluster, at *ir.Op) bool {
 	return true
 }
 
+// mostTwins is how many products a kernel of twins has at most, since each needs an accumulator; soon is how many launches one of them may
+// take to be worth it.
+const (
+	mostTwins = 3
+	soon      = 8
+)
+
+// mergeTwins merges products of one left operand with equal axes where a launch is not little beside the work.
+func (u *fuser) mergeTwins() {
+	if u.max < 2 || !u.p.Control.Allowed(fuseTwins) {
+		return
+	}
+	for _, o := range u.ops {
+		c := u.clusterOf(o)
+		if !o.Is(op.Einsum) && !o.Is(op.ScaledMatmul) || c == nil || c.kind != "contract" || c.product() != o || u.work(o) > soon*u.launch {
+			continue
+		}
+		seen := 0
+		for _, r := range u.cons[u.rootOf(o.Arg(0)).ID()] {
+			e := u.clusterOf(r)
+			if e == nil || e == c || e.kind != "contract" || e.product() != r || !u.before(o, r) {
+				continue
+			}
+			if seen++; seen > 8 {
+				break
+			}
+			if !sameAxes(o, r) || !(o.Arg(0) == r.Arg(0) || sameView(u.viewOf(o.Arg(0)), u.viewOf(r.Arg(0)))) ||
+				c.products()+e.products() > mostTwins || len(c.ops)+len(e.ops) > u.max || u.waitsForItself([]*cluster{c, e}) {
+				continue
+			}
+			if !u.p.fire(fuseTwins, r) {
+				return
+			}
+			all := append(append([]*ir.Op(nil), c.ops...), e.ops...)
+			u.sort(all)
+			e.into, e.ops = c, nil
+			c.ops = all
+		}
+	}
+}
+
+func (c *cluster) products() int {
+	n := 0
+	for _, o := range c.ops {
+		if isProduct(o) {
+			n++
+		}
+	}
+	return n
+}
+
+// work estimates the seconds that a product takes alone, by what it reads and multiplies.
+func (u *fuser) work(o *ir.Op) float64 {
+	n := int64(0)
+	for i := 0; i < o.NumArgs(); i++ {
+		n += u.read(o.Arg(i))
+	}
+	s := float64(n) / u.bandwidth
+	if _, rate, ok := u.p.Chip.Matrix(o.Arg(0).Type.Format, o.Arg(1).Type.Format); ok && o.Info.Flops != nil {
+		s = max(s, o.Info.Flops(o.Input(), o.ResultTypes())/(rate.FlopsPerCycle.Value*u.p.Chip.Cores.Value*u.p.Chip.Clock.Value))
+	}
+	return s
+}
+
 // sameAxes reports whether two products have results of one shape whose axes come from the same side, and sum as many elements.
 func sameAxes(a, b *ir.Op) bool {
 	if a.Info != b.Info || !a.Result(0).Type.Shape.Equal(b.Result(0).Type.Shape) || !a.Arg(0).Type.Equal(b.Arg(0).Type) || !a.Arg(1).Type.Equal(b.Arg(1).Type) {
