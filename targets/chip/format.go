@@ -208,7 +208,7 @@ func layout(s *stmt) row {
 			}
 		}
 		b := cells[cell]
-		if i > 0 && t.Type == tString && s.Args[i-1].Tok.Type == tString { // pieces of one string
+		if i > 0 && len(b) > 0 && t.Type == tString && s.Args[i-1].Tok.Type == tString { // pieces of one string
 			b[len(b)-1] = ' '
 			cells[cell] = append(b, t.Value[1:]...)
 			continue
