@@ -122,6 +122,12 @@ func abridge(want, got []string) []string {
 			}
 		}
 		end := min(at+len(piece), len(got))
+		if len(piece) > 1 && !last {
+			// It ends where it ended before, if there is such a line.
+			if n := slices.Index(got[at:], piece[len(piece)-1]); n >= 0 {
+				end = at + n + 1
+			}
+		}
 		out = append(out, got[at:end]...)
 		if at = end; !last {
 			out = append(out, "…")

@@ -24,7 +24,8 @@ func init() {
 		name: "dump", args: "MODEL|FILE", short: "Print a stage of the way from source to plan",
 		long: `
 --emit ast prints the syntax tree of a .mg file, ir the module of primitive ops, fused the module of kernels, plan the instructions in the
-chip's vocabulary. --after PASS gives the IR behind a pass (the last of that name). What ir and fused print is a MODEL again: every
+chip's vocabulary. --after PASS gives the IR behind a pass (the last of that name); up to the first pass that asks the chip, no --target
+is needed. What ir and fused print is a MODEL again: every
 command takes it.`,
 		example: `  apogee dump examples/r1-nano --emit ir > r1.ir
   apogee dump r1.ir --emit fused --target ascend-910b --entry decode
@@ -55,8 +56,8 @@ func dump(ctx context.Context, a *app, m *modelFlags, path, emit, after string, 
 	default:
 		return usagef("--emit takes ast, ir, fused or plan, found %q", emit)
 	}
-	if after != "" && emit != "ir" {
-		return usagef("--after prints IR as a pass leaves it; it goes with --emit ir")
+	if after != "" && emit != "ir" && emit != "fused" {
+		return usagef("--after prints IR as a pass leaves it; it goes with --emit ir or fused")
 	}
 	if emit == "ast" {
 		return dumpTree(w, path)

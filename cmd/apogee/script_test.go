@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,7 +38,7 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "only": only, "npy": makeNpy, "cut": cut},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "only": only, "npy": makeNpy, "edit": edit},
 	})
 }
 
@@ -116,18 +117,18 @@ func makeNpy(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(npy.WriteFile(ts.MkAbs(args[0]), t))
 }
 
-// cut shortens a file to so many bytes, or, below zero, by so many.
-func cut(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: cut FILE BYTES")
+// edit writes a file anew with the first match of a regular expression replaced: edit FROM TO EXPRESSION REPLACEMENT.
+func edit(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: edit FROM TO EXPRESSION REPLACEMENT")
 	}
-	n, err := strconv.ParseInt(args[1], 10, 64)
+	text := ts.ReadFile(args[0])
+	re, err := regexp.Compile("(?m)" + args[2])
 	ts.Check(err)
-	name := ts.MkAbs(args[0])
-	st, err := os.Stat(name)
-	ts.Check(err)
-	if n < 0 {
-		n += st.Size()
+	at := re.FindStringSubmatchIndex(text)
+	if at == nil {
+		ts.Fatalf("%s has no match for %s", args[0], args[2])
 	}
-	ts.Check(os.Truncate(name, n))
+	out := append([]byte(text[:at[0]]), re.ExpandString(nil, args[3], text, at)...)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), append(out, text[at[1]:]...), 0o666))
 }
