@@ -234,17 +234,24 @@ func (f *fn) inputs(seed uint64) map[string]*tensor.Tensor {
 	return out
 }
 
-// magnitudes replaces floats by their absolute values.
-func magnitudes(in map[string]*tensor.Tensor) map[string]*tensor.Tensor {
+// magnitudes replaces numbers by their absolute values, indices excepted.
+func (f *fn) magnitudes(in map[string]*tensor.Tensor) map[string]*tensor.Tensor {
 	out := map[string]*tensor.Tensor{}
 	for k, x := range in {
 		out[k] = x
-		if x.Format.IsFloat() {
+		switch {
+		case x.Format.IsFloat():
 			v, _ := x.F64s()
 			for i := range v {
 				v[i] = math.Abs(v[i])
 			}
 			out[k], _ = tensor.FromF64(x.Format, x.Shape, v)
+		case f.kinds[k] == normal:
+			v, _ := x.I64s()
+			for i := range v {
+				v[i] = max(v[i], -v[i])
+			}
+			out[k], _ = tensor.FromI64(x.Format, x.Shape, v)
 		}
 	}
 	return out
@@ -261,7 +268,7 @@ func (f *fn) hold(t *testing.T, c target, alone bool) {
 	var mags map[string]*tensor.Tensor
 	for _, b := range f.bounds {
 		if b.terms > 0 && mags == nil {
-			mags = f.oracle(t, magnitudes(in))
+			mags = f.oracle(t, f.magnitudes(in))
 		}
 	}
 	if alone {

@@ -155,29 +155,28 @@ func (a affine) interval(l limits) (lo, hi int64) {
 // substitutions goes. enough stops the search: a bound at most that will do.
 func (a affine) upper(l limits, enough int64, budget *int) int64 {
 	_, best := a.interval(l)
-	if best <= enough || len(a.terms) == 0 {
-		return best
-	}
-	// The value defined last first: what bounds it is made of earlier ones, so this ends. A single step often does; only then
-	// are the sums that steps lead to looked into.
-	for _, deep := range [...]bool{false, true} {
-		for i := len(a.terms) - 1; i >= 0; i-- {
-			t := a.terms[i]
-			rest := affine{c: a.c, terms: make([]vterm, 0, len(a.terms))}
-			rest.terms = append(append(rest.terms, a.terms[:i]...), a.terms[i+1:]...)
+	// Sums that bound the first one, of which the one with the lowest bound is looked into next: each of its values is replaced by what
+	// bounds that. Bounds are made of earlier values, so this ends.
+	open := []bounded{{a, best}}
+	for len(open) > 0 && best > enough && *budget > 0 {
+		*budget--
+		at := 0
+		for i := range open {
+			if open[i].hi < open[at].hi {
+				at = i
+			}
+		}
+		s := open[at].s
+		open[at] = open[len(open)-1]
+		open = open[:len(open)-1]
+		for i, t := range s.terms {
+			rest := affine{c: s.c, terms: make([]vterm, 0, len(s.terms))}
+			rest.terms = append(append(rest.terms, s.terms[:i]...), s.terms[i+1:]...)
 			try := func(b affine, k int64) {
-				if *budget <= 0 || best <= enough {
-					return
-				}
-				s, ok := rest.plus(b, k)
-				switch {
-				case !ok:
-				case deep:
-					*budget--
-					best = min(best, s.upper(l, enough, budget))
-				default:
-					_, hi := s.interval(l)
+				if n, ok := rest.plus(b, k); ok {
+					_, hi := n.interval(l)
 					best = min(best, hi)
+					open = append(open, bounded{n, hi})
 				}
 			}
 			bounds := t.v.ups
@@ -200,6 +199,12 @@ func (a affine) upper(l limits, enough int64, budget *int) int64 {
 		}
 	}
 	return best
+}
+
+// bounded is a sum and the upper end of its interval.
+type bounded struct {
+	s  affine
+	hi int64
 }
 
 func (a affine) negate() affine {
