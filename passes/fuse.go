@@ -18,7 +18,7 @@ var fuseInfo = &Info{
 		"It costs a walk over the members of a kernel for each op that asks to join it, and there are at most `max` of them.",
 	Options: []OptionInfo{{Name: "max", Default: "64", Number: true, Doc: "the most ops in a kernel, views and scalars not counted"}},
 	Rules: rewrite.Set{
-		repeatCast, fuseElementwise, fuseReduction, fuseMovement, fuseSearch, fuseQuantise, fuseUpdate, fuseSiblings, fuseEpilogue, fuseGate, fuseTwins, copyView,
+		repeatCast, fuseElementwise, fuseReduction, fuseMovement, fuseSearch, fuseQuantise, fuseUpdate, fuseSiblings, fuseEpilogue, fuseGate, copyView,
 	},
 	Chip: true,
 	run:  fuse,
@@ -36,7 +36,6 @@ var (
 	fuseGate        = &rewrite.Rule{Name: "FuseGate", Doc: "Matrix products of one left operand with equal shapes, of which one feeds the other's epilogue, share a kernel and the tiles of the left operand: gated layers."}
 	fuseSiblings    = &rewrite.Rule{Name: "FuseSiblings", Doc: "Two kernels that compute row by row, read a buffer both, and do not wait for each other, become one: a launch less, and what both read is read once."}
 	repeatCast      = &rewrite.Rule{Name: "RepeatCast", Doc: "A cast to a wider format is repeated by every op that reads it, so that the narrow value is what goes from kernel to kernel. Within a kernel the copies merge again."}
-	fuseTwins       = &rewrite.Rule{Name: "FuseTwins", Doc: "Matrix products of one left operand with equal shapes that are soon done, such as those of keys and values, share a kernel: a launch less, and one tile of the left operand serves all."}
 	copyView        = &rewrite.Rule{Name: "CopyView", Doc: "A view that no strides can step through in one go is copied into a buffer in two. It is not optional and never switched off."}
 )
 
@@ -206,7 +205,6 @@ func (u *fuser) run() error {
 	u.joinSiblings()
 	u.pullEpilogues()
 	u.mergeGates()
-	u.mergeTwins()
 	u.say()
 	u.emit()
 	return nil
@@ -271,9 +269,11 @@ func (u *fuser) survey() error {
 			u.pos[o.ID()] = int32(len(u.ops))
 			u.ops = append(u.ops, o)
 			for i := 0; i < o.NumArgs(); i++ {
-				id := u.rootOf(o.Arg(i)).ID()
-				if l := u.cons[id]; len(l) == 0 || l[len(l)-1] != o {
-					u.cons[id] = append(l, o)
+				if d := u.rootOf(o.Arg(i)).Def(); d != nil {
+					id := u.rootOf(o.Arg(i)).ID()
+					if l := u.cons[id]; len(l) == 0 || l[len(l)-1] != o {
+						u.cons[id] = append(l, o)
+					}
 				}
 			}
 		}
