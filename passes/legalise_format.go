@@ -215,7 +215,7 @@ func routeCast(r *rewrite.Rewriter, o *ir.Op) bool {
 func widenAround(r *rewrite.Rewriter, o *ir.Op) bool {
 	l := r.Data.(*legaliser)
 	f := o.Result(0).Type.Format
-	classes := []chip.OpClass{chip.Basic}
+	var classes []chip.OpClass
 	var g format.Format
 	switch o.Info {
 	case op.Cast, op.Bitcast:

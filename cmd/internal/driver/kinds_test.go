@@ -139,12 +139,6 @@ func rms(a, b []float64) float64 {
 	return math.Sqrt(s / float64(len(a)))
 }
 
-// decoded are the scores after a prompt and each further token of a sequence, and after a batch goes on at positions of its own.
-type decoded struct {
-	steps [][]float64
-	each  *tensor.Tensor
-}
-
 // kindRun is a model on the reference or on a chip.
 type kindRun struct {
 	m         *Model
