@@ -61,12 +61,15 @@ type chipLine struct {
 	Precisions []string `json:"precisions"`
 	Auto       string   `json:"auto"`
 	Trust      string   `json:"trust"`
+
+	memory, bandwidth string // as the file has them
 }
 
 func describe(c *chip.Chip) chipLine {
 	l := chipLine{Name: c.Name, Vendor: c.Vendor, Variant: c.Variant, Year: c.Year, Family: c.Family.String(), Cores: int64(c.Cores.Value), Trust: c.Trust()}
 	g := c.Global()
 	l.Memory, l.Bandwidth = g.Size.Value, g.Bandwidth.Value
+	l.memory, l.bandwidth = g.Size.Written, g.Bandwidth.Written
 	seen := map[format.Format]bool{}
 	for _, e := range c.Engines {
 		for _, r := range e.Matrix {
@@ -102,7 +105,7 @@ func listChips(a *app, asJSON bool) error {
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "CHIP\tVENDOR\tFAMILY\tCORES\tMEMORY\tBANDWIDTH\tAUTO\tPRECISIONS")
 	for _, l := range lines {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%.0f GiB\t%.0f GB/s\t%s\t%s\n", l.Name, l.Vendor, l.Family, l.Cores, l.Memory/(1<<30), l.Bandwidth/1e9, l.Auto, strings.Join(l.Precisions, " "))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", l.Name, l.Vendor, l.Family, l.Cores, l.memory, l.bandwidth, l.Auto, strings.Join(l.Precisions, " "))
 	}
 	return w.Flush()
 }
@@ -123,14 +126,14 @@ func showChip(a *app, name string, source, asJSON bool) error {
 	if asJSON {
 		return chipJSON(a.out, c)
 	}
-	fmt.Fprintf(a.out, "%s: %s, %s, %d\n%s\n", c.Name, c.Vendor, c.Family, c.Year, c.Doc)
+	fmt.Fprintf(a.out, "%s: %s, %s, %d\n%s\n", c.Name, c.Vendor, c.Family, c.Year, wrap(c.Doc, 100))
 	if c.Variant != "" {
-		fmt.Fprintf(a.out, "variant: %s\n", c.Variant)
+		fmt.Fprintln(a.out, wrap("variant: "+c.Variant, 100))
 	}
-	fmt.Fprintf(a.out, "trust: %s\n\n", c.Trust())
+	fmt.Fprintf(a.out, "%s\n\n", wrap("trust: "+c.Trust(), 100))
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	for _, f := range c.Facts {
-		fmt.Fprintf(w, "%s\t%g %s\t%s\t%s\n", f.Name, f.Value, f.Unit, f.Confidence, f.Source)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", f.Name, f.Written, f.Confidence, f.Source)
 	}
 	return w.Flush()
 }
