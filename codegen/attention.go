@@ -247,7 +247,7 @@ func (a *attention) near(v tile.View, mem string, dims ...int64) tile.View {
 	if v.Mem() == m {
 		return v
 	}
-	return a.b.Transfer(v, m, dims, 2, tile.View{})
+	return a.b.Transfer(v, m, dims, a.slots, tile.View{})
 }
 
 // walk goes through the keys and leaves the sum of the weights and the weighted sum of the values, both as yet undivided, and the

@@ -75,7 +75,13 @@ func (a *attention) blocks(t *attTiling) int64 {
 func (a *attention) fits(t *attTiling, tight float64) bool {
 	var used [16]float64
 	tg := a.j.t
-	size := func(mem int) float64 { return float64(tg.Memories[mem].Size) / tight * 0.98 }
+	size := func(mem int) float64 {
+		n := float64(tg.Memories[mem].Size) / tight
+		if mem == a.vm { // what is counted there leaves out some small tiles
+			n *= 0.98
+		}
+		return n
+	}
 	bytes := func(n int64, f format.Format) float64 { return float64(n*int64(f.Bits())+7) / 8 }
 	m := t.heads * t.tt
 	width := a.d + a.d2
@@ -99,20 +105,30 @@ func (a *attention) fits(t *attTiling, tight float64) bool {
 			used[a.vm] += 4 * bytes(t.st*shapeOf(v)[3], format.F32)
 		}
 	}
-	// The engines' own memories bound the steps.
+	// The engines' own memories bound the steps. Both parts of the score, the weights and the values have buffers of their own there.
 	t.kt, t.et = max(a.d, a.d2), a.e
 	far := func(mem string) bool { return len(tg.Route(0, tg.Mem(mem))) > 1 }
 	if far(a.qk.A) || far(a.qk.B) {
-		f := a.q.Type.Format
-		t.kt = min(t.kt, stepFor(size(tg.Mem(a.qk.A)), 2*m, f), stepFor(size(tg.Mem(a.qk.B)), 4*t.st, f))
-		t.et = min(t.et, stepFor(size(tg.Mem(a.pv.B)), 4*t.st, f))
+		parts := int64(1)
+		if a.q2 != nil {
+			parts = 2
+		}
+		f, g := a.q.Type.Format, a.v.Type.Format
+		slots := int64(t.slots)
+		near := func(mem string, n int64, f format.Format) float64 { // with the memory's alignment
+			m := tg.Mem(mem)
+			return float64(slots * up(int64(bytes(n, f)), tg.Memories[m].Align))
+		}
+		weights := near(a.pv.A, m*t.st, g)
+		t.kt = min(t.kt, stepFor(size(tg.Mem(a.qk.A))-weights, slots*parts*m, f), stepFor(size(tg.Mem(a.qk.B))/2, slots*parts*t.st, f))
+		t.et = min(t.et, stepFor(size(tg.Mem(a.pv.B))/2, slots*t.st, g))
 		if t.kt < 1 || t.et < 1 {
 			return false
 		}
-		used[tg.Mem(a.qk.A)] += 2 * bytes(m*t.kt, f)
-		used[tg.Mem(a.pv.A)] += 2 * bytes(m*t.st, a.v.Type.Format)
-		used[tg.Mem(a.qk.B)] += 2 * bytes(t.st*t.kt, f)
-		used[tg.Mem(a.pv.B)] += 2 * bytes(t.st*t.et, a.v.Type.Format)
+		used[tg.Mem(a.qk.A)] += float64(parts) * near(a.qk.A, m*t.kt, f)
+		used[tg.Mem(a.pv.A)] += weights
+		used[tg.Mem(a.qk.B)] += float64(parts) * near(a.qk.B, t.st*t.kt, f)
+		used[tg.Mem(a.pv.B)] += near(a.pv.B, t.st*t.et, g)
 	}
 	for _, w := range tg.Route(a.vm, tg.Mem(a.pv.A)) {
 		if w != 0 && w != tg.Mem(a.pv.A) || !far(a.pv.A) && w != 0 {

@@ -15,6 +15,8 @@ import (
 //   - carried: the accesses that end a round precede, in the next round, the accesses that begin it: signal after the child of the
 //     former, wait before the child of the latter, flag credits 1, or the number of slots if this loop rotates them.
 //
+// An access in a loop that may have no round counts, but what was before it counts on: both may be the last.
+//
 // Signals and waits stand at the level of the loop's children, so each happens once a round whatever the inner loops do, even if they run
 // zero times. Edges within one child are the business of the loop inside it. Every flag therefore ends a kernel at its
 // credits. Edges of the same kind between the same places share one flag, since a signal covers all earlier work of its queue.
@@ -83,17 +85,53 @@ func (k *K) rotate(b *Buf, h *node) {
 	h.body = append(h.body, &node{ins: i, parent: h})
 }
 
-// event is one access under a child of the loop in question.
+// event is one access under a child of the loop in question; sure says that it happens in every round.
 type event struct {
 	child int
 	queue int
 	write bool
+	sure  bool
+}
+
+// frontier is what an access must come after: the writes that may be the last, and the reads since.
+type frontier struct {
+	writes, reads []event
+	read          []bool // of each write: a read that surely happens came after it, so that what comes after the read does as well
+}
+
+// meet calls order for everything in the frontier that e must come after.
+func (f *frontier) meet(e event, order func(event)) {
+	for i, w := range f.writes {
+		if !e.write || !f.read[i] {
+			order(w)
+		}
+	}
+	if e.write {
+		for _, r := range f.reads {
+			order(r)
+		}
+	}
+}
+
+// pass makes e part of the frontier.
+func (f *frontier) pass(e event) {
+	switch {
+	case !e.write:
+		f.reads = append(f.reads, e)
+		for i := range f.read {
+			f.read[i] = f.read[i] || e.sure
+		}
+	case e.sure:
+		f.writes, f.reads, f.read = []event{e}, nil, []bool{false}
+	default:
+		f.writes, f.read = append(f.writes, e), append(f.read, false)
+	}
 }
 
 func (k *K) syncLoop(l *node, home map[*Buf]*node) {
 	events := map[*Buf][]event{}
 	for i, c := range l.body {
-		collect(c, i, events)
+		collect(c, i, true, events)
 		if c.loop {
 			k.syncLoop(c, home)
 		}
@@ -116,43 +154,28 @@ func (k *K) syncLoop(l *node, home map[*Buf]*node) {
 		if home[b] == l {
 			credits = b.Slots
 		}
+		var f frontier
 		wrote := false
-		var write event   // the last write, when wrote
-		var reads []event // since
 		for _, e := range ev {
-			if e.write {
-				for _, r := range reads {
-					if r.child != e.child {
-						add(edge{from: r.queue, to: e.queue, after: r.child, bef: e.child})
-					}
+			f.meet(e, func(x event) {
+				if x.child != e.child {
+					add(edge{from: x.queue, to: e.queue, after: x.child, bef: e.child})
 				}
-				if len(reads) == 0 && wrote && write.child != e.child {
-					add(edge{from: write.queue, to: e.queue, after: write.child, bef: e.child})
-				}
-				wrote, write, reads = true, e, nil
-			} else {
-				if wrote && write.child != e.child {
-					add(edge{from: write.queue, to: e.queue, after: write.child, bef: e.child})
-				}
-				reads = append(reads, e)
-			}
+			})
+			f.pass(e)
+			wrote = wrote || e.write
 		}
 		if !wrote {
 			continue
 		}
-		tail := reads
-		if len(tail) == 0 {
-			tail = []event{write}
-		}
+		// What ends a round, and what begins the next.
 		for _, e := range ev {
-			if e.write {
-				for _, t := range tail {
-					add(edge{from: t.queue, to: e.queue, after: t.child, bef: e.child, carried: true, credits: credits})
-				}
+			f.meet(e, func(x event) {
+				add(edge{from: x.queue, to: e.queue, after: x.child, bef: e.child, carried: true, credits: credits})
+			})
+			if e.write && e.sure {
 				break
 			}
-			// A read that begins a round takes what the round before left.
-			add(edge{from: write.queue, to: e.queue, after: write.child, bef: e.child, carried: true, credits: credits})
 		}
 	}
 	for _, e := range needed(edges) {
@@ -207,15 +230,18 @@ func posOf(n *node) plan.Pos {
 }
 
 // collect lists the accesses under a child in order; an instruction reads before it writes.
-func collect(n *node, child int, events map[*Buf][]event) {
+func collect(n *node, child int, sure bool, events map[*Buf][]event) {
+	if n.loop {
+		sure = sure && n.ins.Y.IsConst() && n.ins.Y.C > 0
+	}
 	for pass := 0; pass < 2; pass++ {
 		for _, a := range n.access {
 			if a.write == (pass == 1) {
-				events[a.buf] = append(events[a.buf], event{child, n.ins.Queue, a.write})
+				events[a.buf] = append(events[a.buf], event{child, n.ins.Queue, a.write, sure})
 			}
 		}
 	}
 	for _, c := range n.body {
-		collect(c, child, events)
+		collect(c, child, sure, events)
 	}
 }
