@@ -318,6 +318,10 @@ func (e *eval) number(f format.Format, x float64, axes int) *local {
 // compute emits the instructions of one op.
 func (e *eval) compute(v *ir.Value) *local {
 	o := v.Def()
+	if at := e.b.Pos; o.Pos.Line > 0 { // instructions know the op they come from, not only the kernel
+		e.b.Pos = plan.Pos{File: o.Pos.File, Line: o.Pos.Line, Col: o.Pos.Col}
+		defer func() { e.b.Pos = at }()
+	}
 	e.b.What = o.Info.Name
 	var out *local
 	switch {
