@@ -266,6 +266,9 @@ func accuracy(t *testing.T, m *Model, c *chip.Chip, precision string, list []pro
 // figures; -update writes them.
 func TestAccuracy(t *testing.T) {
 	corpus := irtest.Corpus(t)
+	if os.Getenv("APOGEE_CORPUS") != "required" && !irtest.Update() {
+		t.Skip("takes minutes: it runs with APOGEE_CORPUS=required")
+	}
 	models := []string{"r1-nano", "r1-nano-fp8"}
 	list := problems(t, filepath.Join(corpus, "models", "r1-nano", "eval.jsonl"))
 	var table strings.Builder
