@@ -25,18 +25,19 @@ func (k *K) Ahead(f func()) {
 }
 
 // hoist does this for every loop marked ahead, inner ones first.
-func (k *K) hoist(l *node, home map[*Buf]*node) {
+func (k *K) hoist(l *node) {
 	for _, c := range l.body {
 		if c.loop {
-			k.hoist(c, home)
+			k.hoist(c)
 		}
 	}
 	if l.ahead {
-		k.hoistLoop(l, home)
+		k.hoistLoop(l)
 	}
 }
 
-func (k *K) hoistLoop(l *node, home map[*Buf]*node) {
+// chooseAhead finds the children of a loop that are to run a round ahead of the others.
+func (k *K) chooseAhead(l *node, home map[*Buf]*node) map[*node]bool {
 	take := map[*node]bool{}
 	for _, c := range l.body {
 		work, loads, sets := false, true, true
@@ -90,6 +91,12 @@ func (k *K) hoistLoop(l *node, home map[*Buf]*node) {
 			}
 		}
 	}
+	return take
+}
+
+// hoistLoop moves the part ahead, if the registers that it needs are known a round ahead.
+func (k *K) hoistLoop(l *node) {
+	take := l.take
 	var list []*node
 	needs := map[plan.Reg]bool{}
 	for _, c := range l.body {

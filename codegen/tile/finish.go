@@ -22,8 +22,8 @@ func (k *K) Finish() (*plan.Kernel, error) {
 	if k.err != nil {
 		return nil, k.err
 	}
-	home := k.sync()
-	k.hoist(k.root, home)
+	k.sync()
+	k.hoist(k.root)
 	k.prune()
 	if err := k.place(); err != nil {
 		return nil, err

@@ -29,8 +29,9 @@ type node struct {
 	ins    plan.Instr
 	body   []*node // of a loop
 	loop   bool
-	ahead  bool // a loop whose loads may be issued a round ahead, see ahead.go
-	first  bool // of such a loop: to be issued ahead
+	ahead  bool           // a loop whose loads may be issued a round ahead, see ahead.go
+	first  bool           // of such a loop: to be issued ahead
+	take   map[*node]bool // what is issued ahead in the end
 	parent *node
 	access []access
 	// before and after hold the waits and signals that sync.go puts around this node, and before those, code that

@@ -28,9 +28,8 @@ type edge struct {
 	credits    int
 }
 
-// sync adds the signals and waits of the whole kernel. It returns each buffer's home: the innermost loop that contains all its
-// accesses.
-func (k *K) sync() map[*Buf]*node {
+// sync adds the signals and waits of the whole kernel.
+func (k *K) sync() {
 	home := k.homes()
 	for _, b := range k.bufs {
 		if h := home[b]; b.Slots > 1 && h != nil {
@@ -38,7 +37,6 @@ func (k *K) sync() map[*Buf]*node {
 		}
 	}
 	k.syncLoop(k.root, home)
-	return home
 }
 
 // homes finds for every buffer the innermost loop that contains all its accesses.
@@ -129,6 +127,9 @@ func (f *frontier) pass(e event) {
 }
 
 func (k *K) syncLoop(l *node, home map[*Buf]*node) {
+	if l.ahead {
+		l.take = k.chooseAhead(l, home)
+	}
 	events := map[*Buf][]event{}
 	for i, c := range l.body {
 		collect(c, i, true, events)
@@ -178,7 +179,7 @@ func (k *K) syncLoop(l *node, home map[*Buf]*node) {
 			}
 		}
 	}
-	for _, e := range needed(edges) {
+	for _, e := range l.needed(edges) {
 		f := len(k.Kern.Flags)
 		k.Kern.Flags = append(k.Kern.Flags, plan.Flag{
 			Name: fmt.Sprintf("%s_%s_%d", k.T.Queues[e.from].Name, k.T.Queues[e.to].Name, f), From: e.from, To: e.to, Credits: e.credits,
@@ -194,8 +195,9 @@ func (k *K) syncLoop(l *node, home map[*Buf]*node) {
 }
 
 // needed leaves out edges that others imply: between the same queues, a signal that comes later and a wait that comes earlier order
-// all that the others do, since both queues work in order.
-func needed(edges []edge) []edge {
+// all that the others do, since both queues work in order. What runs a round ahead comes earlier than the rest.
+func (l *node) needed(edges []edge) []edge {
+	ahead := func(child int) bool { return l.take[l.body[child]] }
 	var out []edge
 	for i, e := range edges {
 		implied := false
@@ -203,7 +205,9 @@ func needed(edges []edge) []edge {
 			if i == j || f.from != e.from || f.to != e.to || f.carried != e.carried || f.credits != e.credits {
 				continue
 			}
-			implied = implied || f.after >= e.after && f.bef <= e.bef
+			later := f.after >= e.after && (ahead(e.after) || !ahead(f.after))
+			earlier := f.bef <= e.bef && (ahead(f.bef) || !ahead(e.bef))
+			implied = implied || later && earlier
 		}
 		if !implied {
 			out = append(out, e)
