@@ -90,6 +90,7 @@ func TestAttention(t *testing.T) {
 				continue
 			}
 			f := newFn()
+			f.orders = true
 			for _, a := range attCases {
 				f.out(attentionBound(fm, a.d+a.d2, a.s, 0.25), a.build(f, fm))
 			}

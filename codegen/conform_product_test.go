@@ -66,6 +66,7 @@ func TestEinsum(t *testing.T) {
 				continue
 			}
 			f := newFn()
+			f.orders = true
 			outs := []format.Format{rate.Acc}
 			if rate.Acc == format.F32 {
 				outs = append(outs, format.BF16, format.F16)
@@ -94,6 +95,7 @@ func TestEinsumLarge(t *testing.T) {
 			return
 		}
 		f := newFn()
+		f.orders = true
 		_, rate, _ := c.Matrix(format.F32, format.F32)
 		b := productBound(rate, format.F32, 2500)
 		f.out(b, f.Op(op.Einsum, ir.A("spec", "mk,nk->mn"), f.in(format.F32, 300, 700), f.in(format.F32, 555, 700)))
@@ -112,6 +114,7 @@ func TestScaledMatmul(t *testing.T) {
 				continue
 			}
 			f := newFn()
+			f.orders = true
 			for _, s := range []struct {
 				a       []int64
 				n, h, g int64
@@ -142,6 +145,7 @@ func TestGroupedMatmul(t *testing.T) {
 				continue
 			}
 			f := newFn()
+			f.orders = true
 			for _, s := range []struct{ rows, groups, d, n int64 }{{9, 3, 48, 40}, {4, 20, 32, 17}, {150, 2, 64, 33}, {1, 1, 8, 8}, {0, 3, 16, 8}} {
 				ids := f.input(index, s.groups, format.I32, s.rows, 1)
 				off := f.Create(op.GroupRows, ir.A("groups", s.groups), ids).Result(2)

@@ -107,6 +107,7 @@ type fn struct {
 	kinds  map[string]kindOf
 	bounds []bound
 	ready  bool // has its return
+	orders bool // is run in a random legal order as well
 }
 
 // bound is how far a result may be from the oracle's: ulps units in the last place of its format, and terms·2^-bits of what the
@@ -277,6 +278,14 @@ func (f *fn) hold(t *testing.T, c target, alone bool) {
 	got := runPlan(t, c, f.f, in, exec.Options{})
 	if got == nil {
 		return
+	}
+	if f.orders { // in another legal order the bits are the same
+		again := runPlan(t, c, f.f, in, exec.Options{Order: exec.Random(uint64(len(f.bounds)))})
+		for _, name := range f.f.Results {
+			if ok, err := again[name].Equal(got[name]); err != nil || !ok {
+				t.Errorf("%s: a random order of the queues gives other numbers", name)
+			}
+		}
 	}
 	for i, name := range f.f.Results {
 		if msg := differs(got[name], want[name], mags[name], f.bounds[i]); msg != "" {
