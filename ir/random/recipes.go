@@ -1,4 +1,4 @@
-package irtest
+package random
 
 import (
 	"math"
