@@ -1,12 +1,7 @@
 package passes
 
 import (
-	"math"
-
 	"apogee/ir"
-	"apogee/ir/format"
-	"apogee/ir/shape"
-	"apogee/ir/tensor"
 	"apogee/passes/rewrite"
 )
 
@@ -85,19 +80,19 @@ func (c *merger) op(o *ir.Op) {
 		table = true
 		for _, u := range v.Users() {
 			if c.stays(u, o) && key(u) == v {
-				c.add(u, hashOp(u))
+				c.add(u, u.HashKey())
 			}
 		}
 	}
 	switch {
 	case table:
-		h := hashOp(o)
+		h := o.HashKey()
 		if equal = c.find(o, h); equal == nil {
 			c.add(o, h)
 		}
 	case v.NumUses() > 1:
 		v.EachUse(func(u *ir.Op) {
-			if u.Info == o.Info && equal == nil && c.stays(u, o) && equalOps(u, o) {
+			if u.Info == o.Info && equal == nil && c.stays(u, o) && ir.EqualOp(u, o) {
 				equal = u
 			}
 		})
@@ -125,7 +120,7 @@ func (c *merger) find(o *ir.Op, h uint64) *ir.Op {
 	mask := uint64(len(c.slots) - 1)
 	for at := h & mask; c.slots[at].at != 0; at = (at + 1) & mask {
 		if c.slots[at].hash == uint32(h>>32) {
-			if e := c.kept[c.slots[at].at-1]; equalOps(e, o) {
+			if e := c.kept[c.slots[at].at-1]; ir.EqualOp(e, o) {
 				return e
 			}
 		}
@@ -152,169 +147,4 @@ func (c *merger) insert(h uint64, at uint32) {
 		i = (i + 1) & mask
 	}
 	c.slots[i] = cseSlot{uint32(h >> 32), at}
-}
-
-// mix folds a number into a hash (the multiply-xorshift step of Steele et al.'s SplitMix64, OOPSLA 2014).
-func mix(h, x uint64) uint64 {
-	h = (h ^ x) * 0xbf58476d1ce4e5b9
-	return h ^ h>>29
-}
-
-func hashOp(o *ir.Op) uint64 {
-	h := uint64(o.Info.ID) + 1
-	n := o.NumArgs()
-	if n == 2 && o.Info.Commutative {
-		a, b := uint64(o.Arg(0).ID()), uint64(o.Arg(1).ID())
-		h = mix(mix(h, min(a, b)), max(a, b))
-	} else {
-		for i := 0; i < n; i++ {
-			h = mix(h, uint64(o.Arg(i).ID()))
-		}
-	}
-	for i := range o.Attrs {
-		h = mix(h, hashAttr(o.Attrs[i].Value))
-	}
-	for _, r := range o.Results() {
-		h = mix(h, uint64(r.Type.Format))
-		if o.Info.Declared {
-			h = mix(h, uint64(len(r.Type.Shape)))
-		}
-	}
-	return h
-}
-
-func hashString(s string) uint64 {
-	h := uint64(14695981039346656037)
-	for i := 0; i < len(s); i++ {
-		h = (h ^ uint64(s[i])) * 1099511628211
-	}
-	return h
-}
-
-func hashDim(d shape.Dim) uint64 {
-	if n, ok := d.Value(); ok {
-		return uint64(n)
-	}
-	return hashString(d.String())
-}
-
-func hashAttr(v any) uint64 {
-	switch v := v.(type) {
-	case int64:
-		return uint64(v)
-	case float64:
-		return math.Float64bits(v)
-	case string:
-		return hashString(v)
-	case bool:
-		if v {
-			return 1
-		}
-		return 2
-	case format.Format:
-		return uint64(v)
-	case shape.Dim:
-		return hashDim(v)
-	case shape.Shape:
-		h := uint64(len(v))
-		for _, d := range v {
-			h = mix(h, hashDim(d))
-		}
-		return h
-	case []int64:
-		h := uint64(len(v))
-		for _, n := range v {
-			h = mix(h, uint64(n))
-		}
-		return h
-	case []string:
-		h := uint64(len(v))
-		for _, s := range v {
-			h = mix(h, hashString(s))
-		}
-		return h
-	case *tensor.Tensor:
-		h := mix(uint64(v.Format), uint64(v.Numel()))
-		if v.NumBytes() <= 64 {
-			if b, err := v.Bytes(); err == nil {
-				for _, c := range b {
-					h = mix(h, uint64(c))
-				}
-			}
-		} else if s, err := v.Hash(); err == nil {
-			for i := 0; i < 8; i++ {
-				h = h<<8 ^ uint64(s[i])
-			}
-		}
-		return h
-	}
-	return 0
-}
-
-func equalOps(a, b *ir.Op) bool {
-	if a.Info != b.Info || a.NumArgs() != b.NumArgs() || len(a.Attrs) != len(b.Attrs) {
-		return false
-	}
-	same := true
-	for i := 0; i < a.NumArgs() && same; i++ {
-		same = a.Arg(i) == b.Arg(i)
-	}
-	if !same && !(a.Info.Commutative && a.NumArgs() == 2 && a.Arg(0) == b.Arg(1) && a.Arg(1) == b.Arg(0)) {
-		return false
-	}
-	for i := range a.Attrs {
-		if a.Attrs[i].Name != b.Attrs[i].Name || !equalAttr(a.Attrs[i].Value, b.Attrs[i].Value) {
-			return false
-		}
-	}
-	for i, r := range a.Results() {
-		if !r.Type.Equal(b.Result(i).Type) {
-			return false
-		}
-	}
-	return true
-}
-
-func equalAttr(a, b any) bool {
-	switch x := a.(type) {
-	case shape.Shape:
-		y, ok := b.(shape.Shape)
-		return ok && x.Equal(y)
-	case []int64:
-		y, ok := b.([]int64)
-		if !ok || len(x) != len(y) {
-			return false
-		}
-		for i := range x {
-			if x[i] != y[i] {
-				return false
-			}
-		}
-		return true
-	case []string:
-		y, ok := b.([]string)
-		if !ok || len(x) != len(y) {
-			return false
-		}
-		for i := range x {
-			if x[i] != y[i] {
-				return false
-			}
-		}
-		return true
-	case float64:
-		y, ok := b.(float64)
-		return ok && math.Float64bits(x) == math.Float64bits(y)
-	case *tensor.Tensor:
-		y, ok := b.(*tensor.Tensor)
-		if !ok {
-			return false
-		}
-		if x == y {
-			return true
-		}
-		e, err := x.Equal(y)
-		return err == nil && e
-	}
-	return a == b
 }

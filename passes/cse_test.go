@@ -61,7 +61,7 @@ func TestCSEIsComplete(t *testing.T) {
 			ops := f.Body.Ops()
 			for i, a := range ops {
 				for _, b := range ops[i+1:] {
-					if !a.Info.Terminator && len(a.Regions) == 0 && equalOps(a, b) {
+					if !a.Info.Terminator && len(a.Regions) == 0 && ir.EqualOp(a, b) {
 						t.Fatalf("%s: two equal ops are left:\n%s\n%s", m.Name, a.Text(), b.Text())
 					}
 				}

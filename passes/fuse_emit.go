@@ -318,7 +318,7 @@ func mergeInKernel(g *ir.Block) {
 			continue
 		}
 		for _, c := range o.Arg(0).Users() {
-			if c != o && c.Is(op.Cast) && c.Block() == g && after(o, c) && equalOps(o, c) {
+			if c != o && c.Is(op.Cast) && c.Block() == g && after(o, c) && ir.EqualOp(o, c) {
 				c.Result(0).ReplaceAllUses(o.Result(0))
 				c.Erase()
 			}

@@ -2,6 +2,7 @@ package passes
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"apogee/ir"
@@ -315,7 +316,7 @@ func sameAxes(a, b *ir.Op) bool {
 		if a.Is(op.GroupedMatmul) && a.Arg(2) != b.Arg(2) {
 			return false
 		}
-		return equalAttr(a.Attrs.Ints("block"), b.Attrs.Ints("block"))
+		return slices.Equal(a.Attrs.Ints("block"), b.Attrs.Ints("block"))
 	}
 	x, err1 := op.ParseEinsum(a.Attrs.Str("spec", ""))
 	y, err2 := op.ParseEinsum(b.Attrs.Str("spec", ""))

@@ -3,6 +3,8 @@ package passes
 import (
 	"context"
 	"fmt"
+	"io"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -80,6 +82,7 @@ func BenchmarkPass(b *testing.B) {
 				for b.Loop() {
 					b.StopTimer()
 					m := src.Clone()
+					runtime.GC() // of what the copies leave behind: it would run beside the pass and take its memory's bandwidth
 					b.StartTimer()
 					if _, err := Run(context.Background(), m, pass, opt); err != nil {
 						b.Fatal(err)
@@ -132,4 +135,31 @@ func loadNamed(t testing.TB, name string) *chip.Chip {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// BenchmarkWhole is what a text of so many ops costs from its first byte to its last: parse, verify, canonicalise, cse and print. Its growth and
+// its memory an op are what users of large modules feel.
+func BenchmarkWhole(b *testing.B) {
+	for _, n := range []int{10_000, 100_000, irtest.LargeOps, 1_000_000} {
+		b.Run(fmt.Sprintf("ops=%d", n), func(b *testing.B) {
+			text := []byte(irtest.Large(n).String())
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				runtime.GC()
+				b.StartTimer()
+				m, l := ir.Load(diag.NewSource("large.ir", text))
+				if l.HasErrors() {
+					b.Fatal(l.Err())
+				}
+				if _, err := Run(context.Background(), m, "canonicalise,cse", Options{}); err != nil {
+					b.Fatal(err)
+				}
+				if err := ir.Print(io.Discard, m); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/op-in-module")
+		})
+	}
 }

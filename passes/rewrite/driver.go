@@ -112,6 +112,7 @@ func Run(f *ir.Func, rules Set, ctl *Control, data any, remark func(Remark)) err
 	}
 	m := f.Module
 	r := &Rewriter{Data: data, ctl: ctl, remark: remark, queued: make([]uint64, m.MaxOp()/64+1)}
+	r.list = make([]*ir.Op, 0, f.Body.Len())
 	n := fill(r, f.Body)
 	for i, j := 0, len(r.list)-1; i < j; i, j = i+1, j-1 { // taken from the end: program order
 		r.list[i], r.list[j] = r.list[j], r.list[i]
