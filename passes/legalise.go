@@ -32,8 +32,8 @@ func legalise(p *Pass) error {
 			return err
 		}
 	}
-	// Rows first: what they become may need other formats.
-	if err := p.rewrite(rewrite.Join(productRules, rowRules, loadRules, formatRules), l); err != nil {
+	// What the loader does is done; then rows: what they become may need other formats.
+	if err := p.rewrite(rewrite.Join(productRules, loadRules, rowRules, formatRules), l); err != nil {
 		return err
 	}
 	for _, f := range p.Module.Funcs {

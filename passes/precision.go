@@ -15,10 +15,10 @@ import (
 
 var precisionInfo = &Info{
 	Name: "precision",
-	Doc: "Gives matrix products the formats that --precision asks for. f32 makes all of the model f32: nothing is rounded to a narrower float but what a function takes and gives. " +
+	Doc: "Gives matrix products the formats that --precision asks for. f32 makes all of the model f32: nothing is rounded to a narrower float but what a function takes and gives, and products of codes that the model states become products of what the codes stand for. " +
 		"bf16 and f16 cast operands of products, except f32 ones that were widened on purpose, such as a router's. fp8 quantises, in blocks of K, the activations that meet a weight stored in FP8 with block scales; w8a8 quantises each row of weights at load and of activations to i8. " +
 		"Casts and scales of weights move into the weight, so that the loader does them once.",
-	Rules: rewrite.Join(rewrite.Set{widenFloats, castOperands, quantiseProduct, moveQuantise}, loadRules),
+	Rules: rewrite.Join(rewrite.Set{widenFloats, castOperands, quantiseProduct, moveQuantise, dequantiseProduct}, loadRules),
 	run:   setPrecision,
 }
 
@@ -156,6 +156,11 @@ func setPrecision(p *Pass) error {
 		return err
 	}
 	p.shared.precision = want.Name
+	if want.Name == "f32" {
+		if err := p.rewrite(rewrite.Set{dequantiseProduct}, nil); err != nil {
+			return err
+		}
+	}
 	for _, f := range p.Module.Funcs {
 		switch want.Name {
 		case "f32":

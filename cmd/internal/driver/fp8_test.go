@@ -42,7 +42,7 @@ func linearFP8(weight string, m, k, n int64) string {
 
 // TestFP8Linear: on a chip with FP8 the codes and scales of single linear layers are exact. The products are within what its
 // accumulator of 14 bits allows (arXiv 2412.19437, section 3.3.2: relative errors of some 2^-13 a block of 128), and within 1e-5 of the
-// largest of the row on the reference and where f32 does the sums.
+// largest of the row on the reference and at --precision f32, whether the model states the codes or not.
 func TestFP8Linear(t *testing.T) {
 	corpus := irtest.Corpus(t)
 	dir := filepath.Join(corpus, "checkpoints", "ds-tiny-fp8")
@@ -86,6 +86,7 @@ func TestFP8Linear(t *testing.T) {
 			{"reference", "w8a16", "", "y_w8a16", nil, 1e-5},
 			{"h100 fp8", "w8a8", "fp8", "y_w8a8", h100, math.Ldexp(1, -11)},
 			{"h100 f32", "w8a16", "f32", "y_w8a16", h100, 1e-5},
+			{"h100 f32", "w8a8", "f32", "y_w8a8", h100, 1e-5},
 		} {
 			t.Run(tag+"/"+c.name+"/"+c.entry, func(t *testing.T) {
 				req := Request{Entry: c.entry, Chip: c.chip, Precision: c.precision}

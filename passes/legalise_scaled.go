@@ -1,0 +1,51 @@
+package passes
+
+import (
+	"apogee/ir"
+	"apogee/ir/format"
+	"apogee/ir/op"
+	"apogee/passes/rewrite"
+)
+
+// dequantiseProduct stands in for products of codes: in legalise where no engine multiplies the codes, and in precision where f32 is asked
+// for, so that no accumulator narrower than f32 has a say.
+var dequantiseProduct = &rewrite.Rule{
+	Name:  "DequantiseProduct",
+	Doc:   "A product of codes with scales, in formats that no matrix engine multiplies or where f32 is asked for, is a product of the values in f32.",
+	Roots: []*op.Info{op.ScaledMatmul, op.GroupedMatmul},
+	Apply: func(r *rewrite.Rewriter, o *ir.Op) bool {
+		grouped := o.Is(op.GroupedMatmul)
+		if grouped && o.NumArgs() != 5 || o.Arg(0).Type.Rank() > 11 { // eleven axes are more than there are letters for
+			return false
+		}
+		x, w := o.Arg(0), o.Arg(1)
+		if l, ok := r.Data.(*legaliser); ok && (l.multiplies(x.Type.Format, w.Type.Format) || !l.reads(x) || !l.reads(w)) {
+			return false
+		}
+		sx, sw := o.Arg(2), o.Arg(3)
+		if grouped {
+			sx, sw = o.Arg(3), o.Arg(4)
+		}
+		block, out := o.Attrs.Ints("block"), o.Result(0).Type.Format
+		b := r.At(o)
+		a := b.Op(op.Dequantize, ir.A("block", block[1:], "format", format.F32), x, sx)
+		c := b.Op(op.Dequantize, ir.A("block", block, "format", format.F32), w, sw)
+		if grouped {
+			attrs := ir.A()
+			if out != format.F32 {
+				attrs = ir.A("format", out)
+			}
+			r.Replace(o, b.Op(op.GroupedMatmul, attrs, a, c, o.Arg(2)))
+			return true
+		}
+		rows := "abcdefghij"[:x.Type.Rank()-1]
+		r.Replace(o, b.Einsum(rows+"k,nk->"+rows+"n", a, c, out))
+		return true
+	},
+}
+
+// reads reports whether the vector engine, or the loader, can bring codes to f32.
+func (a *ability) reads(codes *ir.Value) bool {
+	f := codes.Type.Format
+	return codes.DefIs(op.Weight) || a.route(f, format.F32, func(g format.Format) bool { return exact(f, g) }) != nil
+}
