@@ -35,7 +35,7 @@ func (a *attention) size(tight float64) (attTiling, bool) {
 		if group%heads != 0 {
 			continue
 		}
-		for _, tt := range candidates(a.t, 1, max(256/heads, 1)) {
+		for _, tt := range candidates(a.t, 1, 1) {
 			if heads > 1 && a.t%tt != 0 { // ragged only with one head
 				continue
 			}

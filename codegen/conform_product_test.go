@@ -136,7 +136,22 @@ func TestScaledMatmul(t *testing.T) {
 	})
 }
 
-// TestGroupedMatmul: few rows for many groups and many for few, as group_rows sorts them, with scales and without.
+// blindScalar is a chip whose scalar unit reads global memory alone.
+func blindScalar(c *chip.Chip) *chip.Chip {
+	l := *c
+	l.Engines = nil
+	for _, e := range c.Engines {
+		n := *e
+		if n.Kind == chip.Scalar {
+			n.Mem = nil
+		}
+		l.Engines = append(l.Engines, &n)
+	}
+	return &l
+}
+
+// TestGroupedMatmul: few rows for many groups and many for few, as group_rows sorts them, with scales and without; tile by tile, and group by
+// group where the scalar unit reads no list.
 func TestGroupedMatmul(t *testing.T) {
 	eachTarget(t, func(t *testing.T, c target) {
 		for _, fm := range []format.Format{format.F32, format.BF16, format.F8E4M3FN} {
@@ -144,22 +159,24 @@ func TestGroupedMatmul(t *testing.T) {
 			if !ok {
 				continue
 			}
-			f := newFn()
-			f.orders = true
-			for _, s := range []struct{ rows, groups, d, n int64 }{{9, 3, 48, 40}, {4, 20, 32, 17}, {150, 2, 64, 33}, {1, 1, 8, 8}, {0, 3, 16, 8}} {
-				ids := f.input(index, s.groups, format.I32, s.rows, 1)
-				off := f.Create(op.GroupRows, ir.A("groups", s.groups), ids).Result(2)
-				x, w := f.in(fm, s.rows, s.d), f.in(fm, s.groups, s.n, s.d)
-				b := productBound(rate, format.F32, s.d)
-				if fm != format.F8E4M3FN {
-					f.out(b, f.Op(op.GroupedMatmul, ir.A("format", format.F32), x, w, off))
-					continue
+			for _, on := range []target{c, {c.name + "/blind", blindScalar(c.Chip)}} {
+				f := newFn()
+				f.orders = true
+				for _, s := range []struct{ rows, groups, d, n int64 }{{9, 3, 48, 40}, {4, 20, 32, 17}, {150, 2, 64, 33}, {1, 1, 8, 8}, {0, 3, 16, 8}} {
+					ids := f.input(index, s.groups, format.I32, s.rows, 1)
+					off := f.Create(op.GroupRows, ir.A("groups", s.groups), ids).Result(2)
+					x, w := f.in(fm, s.rows, s.d), f.in(fm, s.groups, s.n, s.d)
+					b := productBound(rate, format.F32, s.d)
+					if fm != format.F8E4M3FN {
+						f.out(b, f.Op(op.GroupedMatmul, ir.A("format", format.F32), x, w, off))
+						continue
+					}
+					b.terms += 2
+					f.out(b, f.Op(op.GroupedMatmul, ir.A("block", []int64{16, 32}, "format", format.F32), x, w, off,
+						f.input(positive, 0, format.F32, s.rows, ceilDiv(s.d, 32)), f.input(positive, 0, format.F32, s.groups, ceilDiv(s.n, 16), ceilDiv(s.d, 32))))
 				}
-				b.terms += 2
-				f.out(b, f.Op(op.GroupedMatmul, ir.A("block", []int64{16, 32}, "format", format.F32), x, w, off,
-					f.input(positive, 0, format.F32, s.rows, ceilDiv(s.d, 32)), f.input(positive, 0, format.F32, s.groups, ceilDiv(s.n, 16), ceilDiv(s.d, 32))))
+				t.Run(fm.String()+strings.TrimPrefix(on.name, c.name), func(t *testing.T) { f.hold(t, on, true) })
 			}
-			t.Run(fm.String(), func(t *testing.T) { f.hold(t, c, true) })
 		}
 	})
 }

@@ -6,7 +6,6 @@ import (
 
 	"apogee/codegen/tile"
 	"apogee/ir"
-	"apogee/ir/format"
 	"apogee/targets/plan"
 )
 
@@ -100,12 +99,12 @@ type contraction struct {
 	sinks []sink
 	out   []int64 // the result's shape
 	tiling
-	ext   []int64 // tile of the result
-	kext  []int64 // step of each summed axis
-	part  []extent
-	lefts map[*ir.Value]tile.View // resident tiles of left operands
-	split plan.Val                // which part of K the block sums
-	temps []int                   // where split sums go
+	ext              []int64 // tile of the result
+	kext             []int64 // step of each summed axis
+	part             []extent
+	lefts, rowScales map[*ir.Value]tile.View // resident tiles of left operands, and scales of their rows
+	split            plan.Val                // which part of K the block sums
+	temps            []int                   // where split sums go
 }
 
 // groups is the number of groups of a grouped product, else 1.
@@ -244,8 +243,26 @@ func (c *contraction) blocks() int64 {
 	d := newDigits(c.b.K, c.b.Block(), total)
 	c.take(d, axisM, axisN, axisBatch)
 	c.split = d.next(c.splits)
+	c.loadLefts()
 	c.tile(plan.Val{})
 	return total
+}
+
+// loadLefts loads the tiles of left operands that stay for all of K, and the scales of their rows.
+func (c *contraction) loadLefts() {
+	c.lefts, c.rowScales = map[*ir.Value]tile.View{}, map[*ir.Value]tile.View{}
+	c.b.What = c.ps[0].op.Info.Name
+	if c.noTerms() {
+		return
+	}
+	for _, p := range c.ps {
+		if _, ok := c.lefts[p.a]; !ok && c.resident {
+			c.lefts[p.a] = c.left(p, c.depth(), c.once)
+		}
+		if _, ok := c.rowScales[p.sa]; !ok && p.sa != nil {
+			c.rowScales[p.sa] = c.loadRowScales(p)
+		}
+	}
 }
 
 // tile emits the work on one tile of the result.
@@ -256,14 +273,6 @@ func (c *contraction) tile(group plan.Val) {
 		for _, p := range c.ps {
 			dims := []int64{c.extOf(axisM), c.extOf(axisN)}
 			p.acc = b.New("acc", b.T.Mem(p.engine.Acc), p.rate.Acc, dims, []plan.Val{c.size(axisM), c.size(axisN)}, c.accs)
-		}
-		c.lefts = map[*ir.Value]tile.View{}
-		if c.resident {
-			for _, p := range c.ps {
-				if _, ok := c.lefts[p.a]; !ok {
-					c.lefts[p.a] = c.left(p, c.depth(), c.once)
-				}
-			}
 		}
 		if c.scaled() {
 			c.promoted(group)
@@ -337,7 +346,11 @@ func (c *contraction) kLoop(within []extent, f func(parts []extent, first plan.V
 			return
 		}
 		size := min(c.kext[i], within[i].max)
-		c.b.Tiles(within[i].n, size, func(start, n plan.Val) {
+		tiles := c.b.Tiles
+		if i == len(within)-1 { // the next step is on its way while this one is multiplied
+			tiles = c.b.TilesAhead
+		}
+		tiles(within[i].n, size, func(start, n plan.Val) {
 			parts[i] = extent{within[i].start.Add(start), n, size}
 			rec(i+1, first.Add(start))
 		})
@@ -345,9 +358,19 @@ func (c *contraction) kLoop(within []extent, f func(parts []extent, first plan.V
 	rec(0, plan.C(0))
 }
 
-// step loads the operands' tiles of one part of K and multiplies them, in as many instructions as the engine's memories ask for.
+// step loads the operands' tiles of one part of K and multiplies them.
 func (c *contraction) step(parts []extent, group, first plan.Val) {
-	b := c.b
+	c.load(parts, group, func(lefts map[*ir.Value]tile.View, rights []tile.View) {
+		depth := int64(1)
+		for _, x := range parts {
+			depth *= x.max
+		}
+		c.multiply(lefts, rights, plan.C(0), product1(parts), depth, first)
+	})
+}
+
+// load loads the operands' tiles of one part of K: by left operand, and for each product.
+func (c *contraction) load(parts []extent, group plan.Val, f func(lefts map[*ir.Value]tile.View, rights []tile.View)) {
 	lefts := map[*ir.Value]tile.View{}
 	rights := make([]tile.View, len(c.ps))
 	for i, p := range c.ps {
@@ -360,19 +383,22 @@ func (c *contraction) step(parts []extent, group, first plan.Val) {
 		}
 		rights[i] = c.right(p, parts, group)
 	}
-	depth := int64(1)
-	for _, x := range parts {
-		depth *= x.max
-	}
-	b.Tiles(product1(parts), min(c.kt, depth), func(k0, kn plan.Val) {
+	f(lefts, rights)
+}
+
+// multiply multiplies columns from to from+n of loaded tiles, in as many instructions as the engine's memories ask for. The
+// accumulators start from zero if first is 0.
+func (c *contraction) multiply(lefts map[*ir.Value]tile.View, rights []tile.View, from, n plan.Val, most int64, first plan.Val) {
+	b := c.b
+	b.Tiles(n, min(c.kt, most), func(k0, kn plan.Val) {
 		near := map[*ir.Value]tile.View{}
 		for i, p := range c.ps {
 			a, ok := near[p.a]
 			if !ok {
-				a = c.near(lefts[p.a].Slice(1, k0, kn), p.engine.A, c.extOf(axisM))
+				a = c.near(lefts[p.a].Slice(1, from.Add(k0), kn), p.engine.A, c.extOf(axisM))
 				near[p.a] = a
 			}
-			w := c.near(rights[i].Slice(1, k0, kn), p.engine.B, c.extOf(axisN))
+			w := c.near(rights[i].Slice(1, from.Add(k0), kn), p.engine.B, c.extOf(axisN))
 			b.Mma(p.engine.Name, p.acc, a, flip(w), first.Add(k0))
 		}
 	})
@@ -499,70 +525,4 @@ func (c *contraction) vecMem() int {
 		c.b.Fail("%v", err)
 	}
 	return mem
-}
-
-// slices is how much of each axis of the tile the epilogue takes at a time.
-func (c *contraction) slices() []int64 {
-	size, least := make([]int64, len(c.ext)), make([]int64, len(c.ext))
-	rows := prod(c.ext)
-	if long := max(c.mt, c.nt); c.slice > 0 && c.slice < long {
-		rows = max(c.slice*(c.mt*c.nt/long), 1)
-	}
-	for i, e := range c.ext { // in steps that what follows allows
-		step := min(c.space.step(c.ps[0].res, i), e)
-		size[i], least[i] = ceilDiv(e, step), 1
-		rows = ceilDiv(rows, step)
-	}
-	sub := chooseTile(size, least, size, rows)
-	for i, e := range c.ext {
-		sub[i] = min(sub[i]*min(c.space.step(c.ps[0].res, i), e), e)
-	}
-	return sub
-}
-
-// slicePart computes the sinks for one slice, whose sums are given.
-func (c *contraction) slicePart(part []extent, sums []tile.View) {
-	e := c.b.newEval(c.space, c.parts(part), 2)
-	values := sinkValues(c.sinks)
-	for i, p := range c.ps {
-		c.bind(e, p, part, sums[i])
-	}
-	e.count(values...)
-	for _, v := range values {
-		e.final[v] = true
-	}
-	for i := range c.sinks {
-		e.store(&c.sinks[i], e.value(c.sinks[i].v))
-		e.drop(c.sinks[i].v)
-	}
-}
-
-// bind gives the epilogue a product's value, in the vector memory and in the result's format.
-func (c *contraction) bind(e *eval, p *product, part []extent, v tile.View) {
-	f := p.res.Type.Format
-	dims := make([]int64, len(part))
-	size := make([]plan.Val, len(part))
-	for i := range part {
-		dims[i], size[i] = part[i].max, part[i].n
-	}
-	e.b.What = p.op.Info.Name
-	if !v.Valid() {
-		l := e.alloc("product", f, dims, size, 1)
-		e.vec(plan.VCopy, l.v, 0)
-		e.done[p.res] = l
-		return
-	}
-	if v.Mem() != e.mem {
-		v = e.b.Transfer(v, e.mem, dims, 2, tile.View{})
-	}
-	if f == v.Format {
-		e.bind(p.res, v, dims)
-		return
-	}
-	l := e.alloc("product", f, dims, size, 2)
-	if f.IsInt() && v.Format.IsFloat() || f == format.Bool {
-		e.b.Fail("a sum in %s is no %s", v.Format, f)
-	}
-	e.convert(l.v, v, dims, false)
-	e.done[p.res] = l
 }

@@ -113,14 +113,16 @@ func (e *eval) start(v *ir.Value, axis int) plan.Val {
 }
 
 // divide gives a multiple of w, divided by it.
-func (e *eval) divide(v plan.Val, w int64) plan.Val {
+func (e *eval) divide(v plan.Val, w int64) plan.Val { return e.b.divide(v, w) }
+
+func (b *build) divide(v plan.Val, w int64) plan.Val {
 	if w == 1 {
 		return v
 	}
 	out := plan.C(v.C / w)
 	for _, t := range v.Terms {
 		if t.K%w != 0 || v.C%w != 0 {
-			return e.b.Div(v, w)
+			return b.Div(v, w)
 		}
 		out = out.Add(plan.R(t.Reg).Scale(t.K / w))
 	}

@@ -38,6 +38,8 @@ type product struct {
 	// what the kernel builds
 	acc tile.View // [M,N] in the engine's accumulator
 	sum tile.View // running f32 sum beside the accumulator, when there are scales or promotion
+	// rows [M, blocks of K] and cols [N, blocks of K] are the scales on chip; without cols, rows holds both.
+	rows, cols tile.View
 }
 
 func isProduct(o *ir.Op) bool {

@@ -10,7 +10,7 @@ import (
 
 // promoted sums products whose operands carry scales along K, or whose accumulator is too narrow to sum all of K: a block of K adds up in
 // the matrix engine's accumulator, then the vector engine scales it and adds it to an f32 sum of its own. This is the
-// promotion of DeepSeek-V3 (arXiv 2412.19437, section 3.3.2).
+// promotion of DeepSeek-V3 (arXiv 2412.19437, section 3.3.2). The scales of a tile are loaded once for all of K.
 func (c *contraction) promoted(group plan.Val) {
 	b := c.b
 	p0 := c.ps[0]
@@ -28,6 +28,9 @@ func (c *contraction) promoted(group plan.Val) {
 	for _, p := range c.ps {
 		p.sum = b.New("sum", e.mem, format.F32, dims, size, 1)
 		e.vec(plan.VCopy, p.sum, 0)
+		if p.sa != nil {
+			c.loadScales(e, p, group)
+		}
 	}
 	outer := c.depth()
 	last := len(outer) - 1
@@ -38,95 +41,74 @@ func (c *contraction) promoted(group plan.Val) {
 			b.Loop(outer[i].n, func(x plan.Val) { rec(i+1, append(parts, extent{x, plan.C(1), 1})) })
 			return
 		}
+		if c.kp >= g { // several blocks a step
+			b.TilesAhead(outer[last].n, min(c.kp, whole), func(start, n plan.Val) {
+				within := append(append([]extent(nil), parts...), extent{start, n, min(c.kp, whole)})
+				c.load(within, group, func(lefts map[*ir.Value]tile.View, rights []tile.View) {
+					b.Tiles(n, g, func(at, m plan.Val) {
+						c.multiply(lefts, rights, at, m, g, plan.C(0))
+						c.promote(e, start.Add(at), g, dims, size)
+					})
+				})
+			})
+			return
+		}
 		b.Tiles(outer[last].n, g, func(start, n plan.Val) {
 			within := append(append([]extent(nil), parts...), extent{start, n, g})
-			c.kLoop(within, func(ks []extent, _ plan.Val) {
-				c.step(ks, group, ks[last].start.Add(start.Scale(-1)))
-			})
-			c.promote(e, start, group, dims, size)
+			c.kLoop(within, func(ks []extent, _ plan.Val) { c.step(ks, group, ks[last].start.Add(start.Scale(-1))) })
+			c.promote(e, start, g, dims, size)
 		})
 	}
 	rec(0, nil)
 }
 
-// promote adds the accumulators to the running sums, scaled.
-func (c *contraction) promote(e *eval, kStart, group plan.Val, dims []int64, size []plan.Val) {
-	lefts := map[*ir.Value]tile.View{}
-	for _, p := range c.ps {
-		v := p.acc
-		if v.Mem() != e.mem {
-			v = c.b.Transfer(v, e.mem, dims, c.slots, tile.View{})
-		}
-		if v.Format != format.F32 {
-			t := c.b.New("wide", e.mem, format.F32, dims, size, 1)
-			e.convert(t, v, dims, false)
-			v = t
-		}
-		if p.sa == nil {
-			e.vec(plan.VAdd, p.sum, 0, p.sum, v)
-			continue
-		}
-		a, ok := lefts[p.sa]
-		if !ok {
-			a = c.rowScales(e, p, kStart)
-			lefts[p.sa] = a
-		}
-		w := c.colScales(e, p, kStart, group)
-		if one := w.Size[1]; one.IsConst() && one.C == 1 {
-			// One scale for all columns: it joins those of the rows.
-			f := c.b.New("factor", e.mem, format.F32, []int64{dims[0], 1}, a.Size, 1)
-			e.vec(plan.VMul, f, 0, a, stretch(w, a.Size))
-			e.vec(plan.VFma, p.sum, 0, v, stretch(f, size), p.sum)
-			continue
-		}
-		t := c.b.New("scaled", e.mem, format.F32, dims, size, 1)
-		e.vec(plan.VMul, t, 0, v, stretch(a, size))
-		e.vec(plan.VFma, p.sum, 0, t, stretch(w, size), p.sum)
-	}
+// blocksOfK is how many scales there are along K.
+func (p *product) blocksOfK() int64 {
+	s := shapeOf(p.sa)
+	return s[len(s)-1]
 }
 
-// scaleIndex is the number of the block of K that begins at kStart; blocks are g wide.
-func (c *contraction) scaleIndex(p *product, kStart plan.Val) plan.Val {
-	g := p.block[1]
-	if g >= p.kSize[0] || kStart.IsConst() && kStart.C == 0 {
-		return plan.C(0)
-	}
-	return c.b.Div(kStart, g)
+// loadRowScales loads the scales of the tile's rows as [M, blocks of K].
+func (c *contraction) loadRowScales(p *product) tile.View {
+	n := p.blocksOfK()
+	rows := c.scales(p.sa, append(c.side(p, axisM, p.inA), axisPart{len(p.sa.Type.Shape) - 1, extent{plan.C(0), plan.C(n), n}}))
+	rows.Size, rows.Stride = []plan.Val{c.size(axisM), plan.C(n)}, []int64{4 * n, 4}
+	return rows
 }
 
-// rowScales loads the scales of the tile's rows of a for one block of K as [M,1].
-func (c *contraction) rowScales(e *eval, p *product, kStart plan.Val) tile.View {
-	parts := []axisPart{{len(p.sa.Type.Shape) - 1, extent{c.scaleIndex(p, kStart), plan.C(1), 1}}}
-	v := c.scales(e, p.sa, append(c.side(p, axisM, p.inA), parts...))
-	v.Size, v.Stride = []plan.Val{c.size(axisM), plan.C(1)}, []int64{4, 4}
-	return v
-}
-
-// colScales loads the scales of the tile's columns of b for one block of K as [1,N], or [1,1] where they share one.
-func (c *contraction) colScales(e *eval, p *product, kStart, group plan.Val) tile.View {
-	n := len(p.sb.Type.Shape)
-	parts := []axisPart{{n - 1, extent{c.scaleIndex(p, kStart), plan.C(1), 1}}}
+// loadScales brings the scales of a tile's columns on chip and joins them with those of its rows where columns share one.
+func (c *contraction) loadScales(e *eval, p *product, group plan.Val) {
+	n := p.blocksOfK()
+	all := extent{plan.C(0), plan.C(n), n}
+	rows := c.rowScales[p.sa]
+	var parts []axisPart
 	if p.offset != nil {
 		parts = append(parts, axisPart{0, extent{group, plan.C(1), 1}})
 	}
+	rank := len(p.sb.Type.Shape)
 	x := c.side(p, axisN, p.inB)[0]
-	size := x.n
-	if h := p.block[0]; h > 1 {
-		// The tile lies within one block of rows of b.
-		at := plan.C(0)
-		if rows := shapeOf(p.b); h < rows[len(rows)-2] && !(x.start.IsConst() && x.start.C == 0) {
-			at = c.b.Div(x.start, h)
-		}
-		x.extent, size = extent{at, plan.C(1), 1}, plan.C(1)
+	x.axis = rank - 2
+	h := p.block[0]
+	if h == 1 {
+		cols := c.scales(p.sb, append(parts, x, axisPart{rank - 1, all}))
+		cols.Size, cols.Stride = []plan.Val{x.n, plan.C(n)}, []int64{4 * n, 4}
+		p.rows, p.cols = rows, cols
+		return
 	}
-	x.axis = n - 2
-	v := c.scales(e, p.sb, append(parts, x))
-	v.Size, v.Stride = []plan.Val{plan.C(1), size}, []int64{4, 4}
-	return v
+	// The tile lies within one block of rows of b.
+	at := plan.C(0)
+	if rows := shapeOf(p.b); h < rows[len(rows)-2] && !(x.start.IsConst() && x.start.C == 0) {
+		at = c.b.Div(x.start, h)
+	}
+	x.extent = extent{at, plan.C(1), 1}
+	cols := c.scales(p.sb, append(parts, x, axisPart{rank - 1, all}))
+	cols.Size, cols.Stride = tile.Consts(1, n), []int64{4 * n, 4}
+	p.rows = c.b.New("factors", e.mem, format.F32, []int64{c.extOf(axisM), n}, rows.Size, 1)
+	e.vec(plan.VMul, p.rows, 0, rows, stretch(cols, rows.Size))
 }
 
 // scales loads a part of a tensor of scales as f32.
-func (c *contraction) scales(e *eval, s *ir.Value, parts []axisPart) tile.View {
+func (c *contraction) scales(s *ir.Value, parts []axisPart) tile.View {
 	if !isLeaf(s) {
 		c.b.Fail("the scales of a product must come from a buffer")
 		return tile.View{}
@@ -144,11 +126,49 @@ func (c *contraction) scales(e *eval, s *ir.Value, parts []axisPart) tile.View {
 	if size == nil {
 		size, dims, stride = tile.Consts(1), []int64{1}, []int64{1}
 	}
-	v := c.b.Transfer(c.b.global(c.b.in(w.Source), s.Type.Format, at, size, stride), e.mem, dims, c.slots, tile.View{})
+	b := c.b
+	mem := c.vecMem()
+	src := b.global(b.in(w.Source), s.Type.Format, at, size, stride)
+	// Not on a queue that results leave by: they would hold up the scales of the next tile.
+	if near := b.T.Route(0, b.T.Mem(c.ps[0].engine.A))[0]; near != mem && b.T.SameQueue(0, mem, mem, 0) && b.T.Direct(near, mem) {
+		src = b.Transfer(src, near, dims, c.once, tile.View{})
+	}
+	v := b.Transfer(src, mem, dims, c.once, tile.View{})
 	if s.Type.Format != format.F32 {
-		t := c.b.New("scales", e.mem, format.F32, dims, size, 1)
-		e.convert(t, v, dims, false)
+		t := b.New("scales", mem, format.F32, dims, size, 1)
+		b.newEval(c.space, nil, 1).convert(t, v, dims, false)
 		v = t
 	}
 	return v
+}
+
+// promote adds the accumulators of one block of K to the running sums, scaled.
+func (c *contraction) promote(e *eval, kStart plan.Val, g int64, dims []int64, size []plan.Val) {
+	for _, p := range c.ps {
+		v := p.acc
+		if v.Mem() != e.mem {
+			v = c.b.Transfer(v, e.mem, dims, c.slots, tile.View{})
+		}
+		if v.Format != format.F32 {
+			t := c.b.New("wide", e.mem, format.F32, dims, size, 1)
+			e.convert(t, v, dims, false)
+			v = t
+		}
+		if p.sa == nil {
+			e.vec(plan.VAdd, p.sum, 0, p.sum, v)
+			continue
+		}
+		k := plan.C(0)
+		if g < p.kSize[0] {
+			k = c.b.divide(kStart, g)
+		}
+		factor := p.rows.Slice(1, k, plan.C(1))
+		if !p.cols.Valid() {
+			e.vec(plan.VFma, p.sum, 0, v, stretch(factor, size), p.sum)
+			continue
+		}
+		t := c.b.New("scaled", e.mem, format.F32, dims, size, 1)
+		e.vec(plan.VMul, t, 0, v, stretch(factor, size))
+		e.vec(plan.VFma, p.sum, 0, t, stretch(flip(p.cols.Slice(1, k, plan.C(1))), size), p.sum)
+	}
 }

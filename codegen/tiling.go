@@ -17,7 +17,7 @@ type tiling struct {
 	slots    int   // of the operands' buffers
 	accs     int   // of the accumulators'
 	resident bool  // the left operand's tile is loaded once for all of K
-	slice    int64 // of the longest axis of the tile that the epilogue works on at a time
+	slice    int64 // elements of the tile that the epilogue works on at a time
 	splits   int64 // parts that K is cut in, each a block of its own; their sums are added by a second launch
 	once     int   // slots of what is loaded once a block
 	cycles   float64
@@ -38,9 +38,10 @@ type tiler struct {
 	memory, cache, cacheBytes float64
 	latency, launch           float64
 	vecRate                   float64
-	passes                    int64 // of the vector engine over the result
-	tiles                     int64 // that the vector engine holds at once in the epilogue
-	prologue                  int64 // the same for computed operands
+	passes                    int64   // of the vector engine over the result
+	after                     float64 // bytes an element that the epilogue holds at once
+	prologue                  int64   // tiles that a computed operand holds at once
+	stepM, stepN              int64   // what follows wants tiles in multiples of these
 	lefts                     []*ir.Value
 	direct                    bool
 }
@@ -50,8 +51,10 @@ func newTiler(c *contraction) *tiler {
 	t := c.j.t
 	x := &tiler{t: t, c: c, ps: c.ps, k: prod(p.kSize), n: prod(pick(c.out, p.axes(axisN)))}
 	groups := c.groups()
-	x.m = max(ceilDiv(prod(pick(c.out, p.axes(axisM))), groups), 1)
-	x.batch = prod(pick(c.out, p.axes(axisBatch))) * groups
+	rows := prod(pick(c.out, p.axes(axisM)))
+	x.m = max(ceilDiv(rows, groups), 1)
+	x.batch = prod(pick(c.out, p.axes(axisBatch))) * min(groups, rows) // of groups, those with rows
+	x.stepM, x.stepN = c.stepOf(axisM), c.stepOf(axisN)
 	x.wayA, x.wayB = t.Route(0, t.Mem(p.engine.A)), t.Route(0, t.Mem(p.engine.B))
 	x.acc = t.Mem(p.engine.Acc)
 	ch := t.Chip
@@ -89,9 +92,8 @@ func newTiler(c *contraction) *tiler {
 			x.passes++
 		}
 	}
-	x.tiles = min(x.passes+int64(len(c.ps)), 6)
-	if x.passes > 0 {
-		x.tiles++
+	if !x.direct {
+		x.after = c.epilogueBytes()
 	}
 	return x
 }
@@ -102,8 +104,8 @@ func (x *tiler) find(tight float64) (tiling, bool) {
 	gm, gn, gk := max(int64(p.rate.M), 1), max(int64(p.rate.N), 1), max(int64(p.rate.K), 1)
 	best := tiling{cycles: math.Inf(1)}
 	found := false
-	for _, mt := range candidates(x.m, gm, 512) {
-		for _, nt := range candidates(x.n, gn, 512) {
+	for _, mt := range candidates(x.m, gm, x.stepM) {
+		for _, nt := range candidates(x.n, gn, x.stepN) {
 			if h := x.c.rowsPerScale(); h > 1 && h < x.n { // tiles of N must not straddle a block of scales
 				nt = min(nt, h)
 				for h%nt != 0 {
@@ -111,9 +113,12 @@ func (x *tiler) find(tight float64) (tiling, bool) {
 				}
 			}
 			for _, splits := range x.splits(mt, nt) {
-				for v := 0; v < 12; v++ {
-					t := tiling{mt: mt, nt: nt, splits: splits, resident: v&1 == 0, accs: 1 + v>>1&1, slots: 2 << (v >> 2), once: 1}
-					if t.resident && (x.scaledBlock() > 0 || len(p.kSize) > 1 && x.c.scaled()) {
+				for v := 0; v < 24; v++ {
+					t := tiling{mt: mt, nt: nt, splits: splits, resident: v&1 == 0, accs: 1 + v>>1&1, once: 1 + v>>2&1, slots: 2 << (v >> 3)}
+					if t.once > 1 && !t.resident && !x.c.scaled() {
+						continue
+					}
+					if t.resident && len(p.kSize) > 1 && x.c.scaled() {
 						continue
 					}
 					if !x.fill(&t, gk, tight) {
@@ -130,12 +135,14 @@ func (x *tiler) find(tight float64) (tiling, bool) {
 	return best, found
 }
 
-// candidates are tile sizes for n elements: whole, even parts of it rounded to the engine's step, and its small multiples.
-func candidates(n, step, most int64) []int64 {
+// candidates are tile sizes for n elements: whole, even parts of it rounded to the engine's step, and its small multiples; all of them
+// multiples of what others need, or whole.
+func candidates(n, step, multiple int64) []int64 {
+	const most = 512
 	var out []int64
 	add := func(v int64) {
-		v = min(max(v, 1), n)
-		if v <= most && !slices.Contains(out, v) {
+		v = min(up(max(v, 1), multiple), n)
+		if (v <= most || v <= multiple) && !slices.Contains(out, v) {
 			out = append(out, v)
 		}
 	}
@@ -145,13 +152,24 @@ func candidates(n, step, most int64) []int64 {
 	for v := step; v <= most && v < n; v *= 2 {
 		add(v)
 	}
-	if step > 1 {
-		for v := min(step, n); v >= 1; v /= 2 { // smaller than a step: for little memories
-			add(v)
-			if v == 1 {
-				break
-			}
+	for v := min(step, n); v > 1; v /= 2 { // smaller than a step: for little memories
+		add(v)
+	}
+	add(1)
+	return out
+}
+
+// stepOf is what the tile's rows or columns must be a multiple of for what follows the product.
+func (c *contraction) stepOf(kind axisKind) int64 {
+	out, inner := int64(1), int64(1)
+	axes := c.ps[0].axes(kind)
+	for x := len(axes) - 1; x >= 0; x-- {
+		i := axes[x]
+		n := max(c.out[i], 1)
+		if s := min(c.space.step(c.ps[0].res, i), n); s > 1 {
+			out = s * inner
 		}
+		inner *= n
 	}
 	return out
 }
@@ -187,8 +205,8 @@ func bits(v *ir.Value) int64 { return int64(v.Type.Format.Bits()) }
 func (x *tiler) fill(t *tiling, gk int64, tight float64) bool {
 	p := x.ps[0]
 	depth := ceilDiv(x.k, t.splits)
-	if g := x.scaledBlock(); g > 0 {
-		depth = g
+	if g := x.scaledBlock(); g > 0 { // whole blocks, or parts of one
+		gk = up(g, gk)
 	}
 	// Bytes of one step that hide a memory's latency and a transfer's start, and no more.
 	ea, eb := bits(p.a), bits(p.b)
@@ -197,6 +215,10 @@ func (x *tiler) fill(t *tiling, gk int64, tight float64) bool {
 		per += (t.mt*ea + 7) / 8
 	}
 	want := max(min(depth, up(max(64<<10/max(per, 1), 1), gk)), 1)
+	even := func(kp int64) int64 { // steps of one size, if it can be
+		return min(up(ceilDiv(depth, ceilDiv(depth, kp)), gk), kp)
+	}
+	want = even(want)
 	for kp := want; ; {
 		t.kp = kp
 		if x.fits(t, gk, tight) {
@@ -207,12 +229,13 @@ func (x *tiler) fill(t *tiling, gk int64, tight float64) bool {
 		}
 		next := ceilDiv(kp, 2)
 		if next > gk {
-			next = up(next, gk)
-			if next >= kp {
-				next = kp - 1
+			if next = up(next, gk); next >= kp {
+				next = kp - gk
 			}
 		}
-		kp = next
+		if kp = max(next, 1); kp > gk {
+			kp = even(kp)
+		}
 	}
 }
 
@@ -280,23 +303,32 @@ func (x *tiler) fits(t *tiling, gk int64, tight float64) bool {
 		used[x.acc] += float64(t.accs) * bytes(t.mt*t.nt, accBits)
 		if x.c.scaled() {
 			used[x.vec] += bytes(t.mt*t.nt, 32)
-			if x.acc != x.vec || q.rate.Acc.IsInt() {
-				used[x.vec] += 2 * bytes(t.mt*t.nt, 32)
+			if x.acc != x.vec {
+				used[x.vec] += float64(t.slots) * bytes(t.mt*t.nt, 32)
+			}
+			if q.rate.Acc.IsInt() {
+				used[x.vec] += bytes(t.mt*t.nt, 32)
+			}
+			if q.sa != nil {
+				cols := int64(1)
+				if q.block[0] == 1 {
+					cols = t.nt
+					used[x.vec] += bytes(t.mt*t.nt, 32)
+				}
+				used[x.vec] += bytes((2*t.mt+cols)*ceilDiv(x.k, q.block[1]), 32) * float64(t.once)
 			}
 		}
 	}
 	t.slice = 0
 	if !x.direct {
-		// The epilogue takes what is left of the vector memory, in slices of the longer side.
-		long := max(t.mt, t.nt)
-		across := t.mt * t.nt / long
-		row := float64(x.tiles+1) * bytes(across, 32)
-		room := (size(x.vec) - used[x.vec]) / row
-		if room < 1 {
+		// The epilogue takes what is left of the vector memory, in slices.
+		area := t.mt * t.nt
+		room := int64((size(x.vec) - used[x.vec]) / x.after)
+		if least := min(x.stepM, t.mt) * min(x.stepN, t.nt); room < least {
 			return false
 		}
-		t.slice = min(long, int64(room), max(8<<10/max(across, 1), 1))
-		used[x.vec] += row * float64(t.slice)
+		t.slice = min(area, room, max(8<<10, min(x.stepM, t.mt)*min(x.stepN, t.nt)))
+		used[x.vec] += x.after * float64(t.slice)
 	}
 	for m := 1; m < len(x.t.Memories); m++ {
 		if used[m] > size(m) {
@@ -324,8 +356,10 @@ func (x *tiler) estimate(t *tiling) float64 {
 	depth := ceilDiv(x.k, t.splits)
 	steps, muls := float64(ceilDiv(depth, t.kp)), float64(ceilDiv(depth, min(t.kt, t.kp)))
 	if g := x.scaledBlock(); g > 0 {
-		blocks := float64(ceilDiv(depth, g))
-		steps, muls = blocks*float64(ceilDiv(g, t.kp)), blocks*float64(ceilDiv(g, min(t.kt, t.kp)))
+		muls = float64(ceilDiv(depth, g)) * float64(ceilDiv(g, min(t.kt, t.kp)))
+		if t.kp < g {
+			steps = float64(ceilDiv(depth, g)) * float64(ceilDiv(g, t.kp))
+		}
 	}
 	blocks := x.batch * ceilDiv(x.m, t.mt) * ceilDiv(x.n, t.nt) * t.splits
 	cores := float64(x.t.Cores())
@@ -371,7 +405,7 @@ func (x *tiler) estimate(t *tiling) float64 {
 	if !x.direct {
 		slices := 1.0
 		if t.slice > 0 {
-			slices = math.Ceil(float64(max(t.mt, t.nt)) / float64(t.slice))
+			slices = math.Ceil(area / float64(t.slice))
 		}
 		out += area*float64(x.passes+1)/x.vecRate + slices*float64(x.passes+1)*20
 		if x.acc != x.vec && !x.t.Direct(x.acc, x.vec) { // over global memory and back
@@ -388,12 +422,6 @@ func (x *tiler) estimate(t *tiling) float64 {
 	// As many steps are on their way as there are slots, and each takes the memory's latency.
 	busiest = math.Max(busiest, steps*x.latency/float64(t.slots))
 	waves := math.Ceil(float64(blocks) / cores)
-	if t.accs > 1 && waves > 1 {
-		busiest = math.Max(busiest, out)
-	} else {
-		busiest += out
-	}
-	total := waves*busiest + x.latency + out
 	// What memory has to give: everything once, and again what a wave displaces from the cache.
 	bytesA, bytesB := float64(x.m*x.k*x.batch*bits(p.a))/8, float64(x.n*x.k*x.batch*bits(p.b))/8*float64(len(x.ps))
 	unique := bytesA + bytesB
@@ -409,8 +437,16 @@ func (x *tiler) estimate(t *tiling) float64 {
 		}
 	}
 	miss += float64(x.m*x.n*x.batch) * 4
-	// Of tilings that memory holds up alike, the one that leaves the cores most to spare: what the estimate leaves out hurts it least.
-	total = math.Max(total, miss/(x.memory*cores)+x.latency) + 0.2*total
+	memory := miss / (x.memory * cores) / waves
+	spare := 0.2 * busiest // of tilings that memory holds up alike, the one that leaves the cores most to spare
+	busiest = math.Max(busiest, memory)
+	if t.accs > 1 && waves > 1 {
+		busiest = math.Max(busiest, out)
+	} else {
+		busiest += out
+	}
+	// A block's first data is asked for when the one before it is nearly done.
+	total := waves*(busiest+x.latency+spare) + out
 	if t.splits > 1 {
 		partial := float64(x.m*x.n*x.batch*t.splits) * 4
 		total += x.launch + x.latency + 2*partial/(x.cache*cores) + partial/4/(x.vecRate*cores) + 200

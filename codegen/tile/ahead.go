@@ -45,7 +45,7 @@ func (k *K) chooseAhead(l *node, home map[*Buf]*node) map[*node]bool {
 			if !n.loop && n.ins.Queue != k.T.scalar {
 				work = true
 				loads = loads && n.isLoad()
-			} else if !n.loop && n.ins.Op != plan.Set {
+			} else if !n.loop && n.ins.Op != plan.Set && !l.loadsFixed(n) {
 				sets = false
 			}
 		})
@@ -138,7 +138,7 @@ func (k *K) hoistLoop(l *node) {
 			next = append(next, &node{ins: in})
 			continue
 		}
-		if c.ins.Op == plan.LoadScalar {
+		if c.ins.Op == plan.LoadScalar && !l.loadsFixed(c) {
 			return
 		}
 		if _, twice := sub[r]; twice {
@@ -198,6 +198,20 @@ func (k *K) hoistLoop(l *node) {
 		}
 	}
 	l.body = body
+}
+
+// loadsFixed reports whether a node loads a scalar from a core's memory that the loop does not write.
+func (l *node) loadsFixed(n *node) bool {
+	if n.ins.Op != plan.LoadScalar || len(n.access) != 1 || n.access[0].buf.Mem == 0 {
+		return false
+	}
+	fixed := true
+	l.walk(func(m *node) {
+		for _, a := range m.access {
+			fixed = fixed && !(a.write && a.buf == n.access[0].buf)
+		}
+	})
+	return fixed
 }
 
 // guardLoop is a loop of at most one round whose counter starts at from.
@@ -278,7 +292,7 @@ func (k *K) clone(n *node, sub map[plan.Reg]plan.Reg) *node {
 		c.ins.Assume = &a
 	}
 	eachVal(&c.ins, func(v *plan.Val) { *v = rename(*v, sub) })
-	if to, ok := sub[n.ins.Reg]; ok && n.ins.Op == plan.Set && !n.loop {
+	if to, ok := sub[n.ins.Reg]; ok && (n.ins.Op == plan.Set || n.ins.Op == plan.LoadScalar) {
 		c.ins.Reg = to
 	}
 	for _, p := range n.prologue {

@@ -70,6 +70,17 @@ func (k *K) local(mem int) int64 {
 	return roundUp(top, k.T.Memories[mem].Align)
 }
 
+// Used is how much of a memory the buffers so far take.
+func (k *K) Used(mem int) int64 {
+	n := int64(0)
+	for _, b := range k.bufs {
+		if b.Mem == mem {
+			n += b.Bytes * int64(b.Slots)
+		}
+	}
+	return n
+}
+
 // place gives every buffer its address: all live throughout the kernel.
 func (k *K) place() error {
 	used := make([]int64, len(k.T.Memories))

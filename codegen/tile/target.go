@@ -191,6 +191,12 @@ func (t *Target) Path(from, to int) *chip.Path {
 	return nil
 }
 
+// SameQueue reports whether the direct paths from a to b and from c to d share a queue.
+func (t *Target) SameQueue(a, b, c, d int) bool {
+	p, q := t.Path(a, b), t.Path(c, d)
+	return p != nil && q != nil && t.Queue(p.Engine) == t.Queue(q.Engine)
+}
+
 func (t *Target) known(mem string) bool { _, ok := t.mems[mem]; return ok }
 
 // Direct reports whether data moves from one memory to another in one instruction.

@@ -386,21 +386,49 @@ func (b *bounds) loop(i int, in *Instr) {
 			unknown(r, minInf, maxInf)
 		}
 	} else if len(carried) > 0 && yhi > 1 {
-		// What a round leaves for the next: anything at first, then what comes of that.
+		// What a round finds: what was there before, and what a round leaves, as far as that comes to rest; else what a round leaves
+		// whatever it finds.
 		quiet := b.quiet
 		b.quiet = true
-		for _, r := range carried {
-			unknown(r, minInf, maxInf)
+		type held struct {
+			lo, hi int64
+			data   bool
 		}
-		counter()
-		b.run(i+1, in.Jump)
-		after := append([]*value(nil), b.env...)
-		copy(b.env, before)
-		for _, r := range carried {
-			lo, hi := b.hold(after[r])
-			l2, h2 := b.hold(before[r])
-			unknown(r, min(lo, l2), max(hi, h2))
-			b.env[r].data = before[r].data || after[r].data
+		find := make([]held, len(carried))
+		for j, r := range carried {
+			lo, hi := b.hold(before[r])
+			find[j] = held{lo, hi, before[r].data}
+		}
+		round := func(any bool) (grew bool) {
+			for j, r := range carried {
+				lo, hi := find[j].lo, find[j].hi
+				if any {
+					lo, hi = minInf, maxInf
+				}
+				unknown(r, lo, hi)
+				b.env[r].data = find[j].data
+			}
+			counter()
+			b.run(i+1, in.Jump)
+			for j, r := range carried {
+				lo, hi := b.hold(b.env[r])
+				if any {
+					l2, h2 := b.hold(before[r])
+					find[j] = held{min(lo, l2), max(hi, h2), find[j].data || b.env[r].data}
+					continue
+				}
+				n := held{min(lo, find[j].lo), max(hi, find[j].hi), find[j].data || b.env[r].data}
+				grew = grew || n != find[j]
+				find[j] = n
+			}
+			copy(b.env, before)
+			return grew
+		}
+		for try := 0; round(try == 12); try++ {
+		}
+		for j, r := range carried {
+			unknown(r, find[j].lo, find[j].hi)
+			b.env[r].data = find[j].data
 		}
 		b.quiet = quiet
 	}
