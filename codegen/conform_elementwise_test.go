@@ -24,7 +24,7 @@ var pairs = [][2][]int64{
 // classesOf is what an elementwise op costs, as chip files class it.
 func classesOf(i *op.Info) []chip.OpClass {
 	switch i {
-	case op.Exp, op.Log, op.Sqrt, op.Rsqrt, op.Sin, op.Cos, op.Tanh, op.Erf:
+	case op.Exp, op.Log, op.Sqrt, op.Rsqrt, op.Sin, op.Cos, op.Tanh, op.Erf, op.Atan:
 		return []chip.OpClass{chip.Transcendental}
 	case op.Sigmoid:
 		return []chip.OpClass{chip.Transcendental, chip.Divide}

@@ -11,7 +11,7 @@ import (
 
 var vecFns = map[*op.Info]plan.Fn{
 	op.Neg: plan.VNeg, op.Abs: plan.VAbs, op.Sign: plan.VSign, op.Exp: plan.VExp, op.Log: plan.VLog, op.Sqrt: plan.VSqrt, op.Rsqrt: plan.VRsqrt,
-	op.Reciprocal: plan.VReciprocal, op.Sin: plan.VSin, op.Cos: plan.VCos, op.Tanh: plan.VTanh, op.Sigmoid: plan.VSigmoid, op.Erf: plan.VErf,
+	op.Reciprocal: plan.VReciprocal, op.Sin: plan.VSin, op.Cos: plan.VCos, op.Tanh: plan.VTanh, op.Sigmoid: plan.VSigmoid, op.Erf: plan.VErf, op.Atan: plan.VAtan,
 	op.Floor: plan.VFloor, op.Ceil: plan.VCeil, op.Round: plan.VRound, op.Not: plan.VNot, op.Bitcast: plan.VBitcast,
 	op.Add: plan.VAdd, op.Sub: plan.VSub, op.Mul: plan.VMul, op.Div: plan.VDiv, op.Rem: plan.VRem, op.Pow: plan.VPow, op.Max: plan.VMax, op.Min: plan.VMin,
 	op.And: plan.VAnd, op.Or: plan.VOr, op.Xor: plan.VXor, op.Shl: plan.VShl, op.Shr: plan.VShr,
@@ -192,6 +192,13 @@ func (e *eval) moved(o *ir.Op) *local {
 		start, _ := d.Value()
 		w = w.Slice(ax, plan.C(start), size[ax])
 		w.Stride[ax] *= o.Attrs.Int("stride", 1)
+		return e.share(a, w, dims)
+	case op.Window:
+		ax := axisOf(o.Attrs.Int("axis", 0), len(x.Type.Shape))
+		step := a.v.Stride[ax]
+		w.Size = append([]plan.Val{}, size...)
+		w.Stride = append(append([]int64{}, a.v.Stride[:ax]...), step*o.Attrs.Int("stride", 1), step*o.Attrs.Int("dilation", 1))
+		w.Stride = append(w.Stride, a.v.Stride[ax+1:]...)
 		return e.share(a, w, dims)
 	case op.Transpose:
 		for i, s := range o.Attrs.Ints("perm") {

@@ -146,7 +146,7 @@ func (e *eval) cumsum(o *ir.Op) *local {
 	if o.Attrs.Bool("reverse", false) {
 		dst, src = backwards(dst, ax), backwards(src, ax)
 	}
-	i := plan.Instr{Op: plan.VScan, Fn: plan.VAdd}
+	i := plan.Instr{Op: plan.VScan, Fn: reduceFns[o.Attrs.Str("kind", "sum")]}
 	if o.Attrs.Bool("exclusive", false) {
 		i.Imm = 1
 	}

@@ -57,7 +57,9 @@ func (j *job) scanLaunch(s sink, flops, tight float64) error {
 	size[ax] = plan.C(1)
 	carry := b.New("carry", mem, f, dims, append([]plan.Val(nil), size...), 1)
 	none := tile.View{}
-	b.Vec(queue, plan.Instr{Op: plan.Vec, Fn: plan.VCopy}, carry, none, none, none)
+	kind := o.Attrs.Str("kind", "sum")
+	fn := reduceFns[kind]
+	b.Vec(queue, plan.Instr{Op: plan.Vec, Fn: plan.VCopy, Imm: neutral(kind, f)}, carry, none, none, none)
 	dims[ax] = chunk
 	b.TilesAhead(plan.C(n), chunk, func(start, m plan.Val) {
 		if reverse { // chunks from the end, and each from its end
@@ -72,14 +74,14 @@ func (j *job) scanLaunch(s sink, flops, tight float64) error {
 		if reverse {
 			in, out = backwards(src, ax), backwards(dst, ax)
 		}
-		i := plan.Instr{Op: plan.VScan, Fn: plan.VAdd}
+		i := plan.Instr{Op: plan.VScan, Fn: fn}
 		if exclusive {
 			i.Imm = 1
 		}
 		b.Vec(queue, i, lastView(out, ax), lastView(in, ax), lastView(carry, ax), none)
 		last := func(v tile.View) tile.View { return v.Slice(ax, m.AddC(-1), plan.C(1)) }
 		if exclusive {
-			b.Vec(queue, plan.Instr{Op: plan.Vec, Fn: plan.VAdd}, carry, last(out), last(in), none)
+			b.Vec(queue, plan.Instr{Op: plan.Vec, Fn: fn}, carry, last(out), last(in), none)
 		} else {
 			b.Vec(queue, plan.Instr{Op: plan.Vec, Fn: plan.VCopy}, carry, last(out), none, none)
 		}

@@ -196,6 +196,20 @@ func (b *spacer) relate(o *ir.Op, v *ir.Value) error {
 		if len(o.Arg(2).Type.Shape) > 0 {
 			all(o.Arg(2), but)
 		}
+	case op.Window:
+		ax := axisOf(o.Attrs.Int("axis", 0), len(o.Arg(0).Type.Shape))
+		for i := range o.Arg(0).Type.Shape {
+			switch {
+			case i < ax:
+				b.tie(o.Arg(0), i, 1, v, i, 1)
+			case i > ax:
+				b.tie(o.Arg(0), i, 1, v, i+1, 1)
+			default:
+				b.whole(o.Arg(0), i)
+				b.whole(v, i)
+				b.whole(v, i+1)
+			}
+		}
 	case op.Transpose:
 		for i, a := range o.Attrs.Ints("perm") {
 			b.tie(o.Arg(0), int(a), 1, v, i, 1)

@@ -163,6 +163,8 @@ func (s *space) place(v *ir.Value, lead int) bool {
 		return inner(ax, o.Arg(0).Type.Rank()) && same()
 	case op.Cumsum, op.Concat, op.Slice:
 		return inner(o.Attrs.Int("axis", 0), rank) && same()
+	case op.Window:
+		return inner(o.Attrs.Int("axis", 0), o.Arg(0).Type.Rank()) && same()
 	case op.GatherElements:
 		return inner(o.Attrs.Int("axis", -1), rank) && same()
 	case op.ScatterElements:

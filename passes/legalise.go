@@ -203,7 +203,7 @@ func (a *ability) standIn(f format.Format, classes ...chip.OpClass) format.Forma
 // classesOf are the classes of operations that an elementwise op is made of.
 func classesOf(o *ir.Op) []chip.OpClass {
 	switch o.Info {
-	case op.Exp, op.Log, op.Sqrt, op.Rsqrt, op.Sin, op.Cos, op.Tanh, op.Erf:
+	case op.Exp, op.Log, op.Sqrt, op.Rsqrt, op.Sin, op.Cos, op.Tanh, op.Erf, op.Atan:
 		return []chip.OpClass{chip.Transcendental}
 	case op.Sigmoid:
 		return []chip.OpClass{chip.Transcendental, chip.Divide}

@@ -14,7 +14,7 @@ var rowRules = rewrite.Set{
 	{Name: "SplitReduceAxes", Doc: "A reduction of several axes too large to be on chip together folds one after the other, the last first.", Roots: []*op.Info{op.Reduce}, Apply: splitReduceAxes},
 	{Name: "SplitReduceRow", Doc: "A reduction of a row that does not fit folds parts of it, then what they gave. What is left of even parts is a part of its own.", Roots: []*op.Info{op.Reduce}, Apply: splitReduceRow},
 	{Name: "SplitSearchRow", Doc: "A top_k or argmax of a row that does not fit looks for the best of each part, then for the best of those.", Roots: []*op.Info{op.TopK, op.ArgMax}, Apply: splitSearchRow},
-	{Name: "SplitCumsumRow", Doc: "A running sum along a row that does not fit runs in parts, each going on from the sum of those before.", Roots: []*op.Info{op.Cumsum}, Apply: splitCumsumRow},
+	{Name: "SplitCumsumRow", Doc: "A running sum, product or extreme along a row that does not fit runs in parts, each going on from what those before gave.", Roots: []*op.Info{op.Cumsum}, Apply: splitCumsumRow},
 	{Name: "SplitQuantiseRow", Doc: "A quantize or dequantize whose row does not fit works on rows of one or more whole blocks.", Roots: []*op.Info{op.Quantize, op.Dequantize}, Apply: splitQuantiseRow},
 	{Name: "TurnConcatIntoUpdates", Doc: "A concat along an axis that does not fit writes its operands into their places one by one.", Roots: []*op.Info{op.Concat}, Apply: concatIntoUpdates},
 	{Name: "TurnPadIntoUpdate", Doc: "A pad of rows that do not fit writes what is padded into its place in a tensor of the padding.", Roots: []*op.Info{op.Pad}, Apply: padIntoUpdate},
@@ -264,16 +264,18 @@ func splitCumsumRow(r *rewrite.Rewriter, o *ir.Op) bool {
 		r.Replace(o, b.Op(op.Reverse, flip, y))
 		return true
 	}
+	kind := o.Attrs.Str("kind", "sum")
+	join := map[string]*op.Info{"sum": op.Add, "prod": op.Mul, "max": op.Max, "min": op.Min}[kind]
 	whole, rest, k := parts(b, b.Reshape(x, x.Type.Shape[:ax+1]), m)
 	in := b.Op(op.Cumsum, o.Attrs.With("axis", int64(-1)), whole) // [.., k, m]
-	sums := b.Op(op.Reduce, ir.A("kind", "sum", "axes", []int64{-1}), whole)
-	before := b.Op(op.Cumsum, ir.A("axis", int64(-1), "exclusive", true), sums) // [.., k]
+	sums := b.Op(op.Reduce, ir.A("kind", kind, "axes", []int64{-1}), whole)
+	before := b.Op(op.Cumsum, ir.A("axis", int64(-1), "kind", kind, "exclusive", true), sums) // [.., k]
 	lead := x.Type.Shape[:ax:ax]
-	y := b.Op(op.Add, nil, in, b.Reshape(before, append(append(shape.Shape(nil), lead...), shape.Const(k), one)))
+	y := b.Op(join, nil, in, b.Reshape(before, append(append(shape.Shape(nil), lead...), shape.Const(k), one)))
 	y = b.Reshape(y, append(append(shape.Shape(nil), lead...), shape.Const(k*m)))
 	if rest != nil {
-		total := b.Op(op.Reduce, ir.A("kind", "sum", "axes", []int64{-1}, "keep", true), sums)
-		tail := b.Op(op.Add, nil, b.Op(op.Cumsum, o.Attrs.With("axis", int64(-1)), rest), total)
+		total := b.Op(op.Reduce, ir.A("kind", kind, "axes", []int64{-1}, "keep", true), sums)
+		tail := b.Op(join, nil, b.Op(op.Cumsum, o.Attrs.With("axis", int64(-1)), rest), total)
 		y = b.Op(op.Concat, ir.A("axis", int64(ax)), y, tail)
 	}
 	r.Replace(o, b.Reshape(y, o.Result(0).Type.Shape))

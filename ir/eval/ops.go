@@ -100,6 +100,16 @@ func init() {
 			}
 			return one(pickFrom(a[0], shapes[0], base, st))
 		},
+		op.Window: func(_ *run, o *ir.Op, a []*Value, shapes [][]int64) ([]*Value, error) {
+			ax := axis(o.Attrs.Int("axis", 0), len(a[0].Shape))
+			if n, reach := a[0].Shape[ax], (o.Attrs.Int("size", 0)-1)*o.Attrs.Int("dilation", 1)+1; n < reach-1 {
+				return nil, fmt.Errorf("a window reaches over %d elements, but axis %d of %v has fewer", reach, ax, a[0].Shape)
+			}
+			in := strides(a[0].Shape)
+			st := append([]int64(nil), in[:ax]...)
+			st = append(st, in[ax]*o.Attrs.Int("stride", 1), in[ax]*o.Attrs.Int("dilation", 1))
+			return one(pickFrom(a[0], shapes[0], 0, append(st, in[ax+1:]...)))
+		},
 		op.Concat: func(_ *run, o *ir.Op, a []*Value, shapes [][]int64) ([]*Value, error) {
 			ax := axis(o.Attrs.Int("axis", 0), len(shapes[0]))
 			out := newValue(a[0].Format, shapes[0])
@@ -394,7 +404,7 @@ func reduce(_ *run, o *ir.Op, a []*Value, shapes [][]int64) ([]*Value, error) {
 		}
 		return one(out)
 	}
-	start := map[string]int64{"prod": 1, "all": 1, "max": x.Format.MinInt(), "min": x.Format.MaxInt()}[kind]
+	start := startInt(kind, x.Format)
 	for i := range out.I {
 		out.I[i] = start
 	}
@@ -433,40 +443,68 @@ func cumsum(_ *run, o *ir.Op, a []*Value, shapes [][]int64) ([]*Value, error) {
 	x := a[0]
 	ax := axis(o.Attrs.Int("axis", 0), len(x.Shape))
 	out := newValue(x.Format, shapes[0])
+	kind := o.Attrs.Str("kind", "sum")
+	excl, reverse := o.Attrs.Bool("exclusive", false), o.Attrs.Bool("reverse", false)
+	info := map[string]*op.Info{"sum": op.Add, "prod": op.Mul, "max": op.Max, "min": op.Min}[kind]
+	firstF := map[string]float64{"prod": 1, "max": math.Inf(-1), "min": math.Inf(1)}[kind]
+	firstI := startInt(kind, x.Format)
+	wide := !x.Format.IsSigned() && x.Format.Bits() == 64
 	n := x.Shape[ax]
 	rest := append([]int64(nil), x.Shape...)
 	rest[ax] = 1
 	st := strides(x.Shape)
 	walk(rest, [][]int64{st}, func(_ int64, off []int64) {
-		var f, c float64
-		var s int64
+		f, c, s := firstF, 0.0, firstI
 		for k := int64(0); k < n; k++ {
 			i := k
-			if o.Attrs.Bool("reverse", false) {
+			if reverse {
 				i = n - 1 - k
 			}
 			p := off[0] + i*st[ax]
-			excl := o.Attrs.Bool("exclusive", false)
 			if x.F != nil {
 				if excl {
 					out.F[p] = round(x.Format, settle(f, c))
 				}
-				f, c = add2(f, c, x.F[p])
+				if kind == "sum" {
+					f, c = add2(f, c, x.F[p])
+				} else {
+					f = info.Real([]float64{f, x.F[p]})
+				}
 				if !excl {
 					out.F[p] = round(x.Format, settle(f, c))
 				}
+				continue
+			}
+			if excl {
+				out.I[p] = s
+			}
+			if wide {
+				s = unsigned(info, []int64{s, x.I[p]})
 			} else {
-				if excl {
-					out.I[p] = wrap(x.Format, s)
-				}
-				s += x.I[p]
-				if !excl {
-					out.I[p] = wrap(x.Format, s)
-				}
+				s = wrap(x.Format, info.Integer([]int64{s, x.I[p]}))
+			}
+			if !excl {
+				out.I[p] = s
 			}
 		}
 	})
 	return one(out)
+}
+
+// startInt is what a fold of integers begins with.
+func startInt(kind string, f format.Format) int64 {
+	switch kind {
+	case "prod", "all":
+		return 1
+	case "max":
+		return f.MinInt()
+	case "min":
+		if !f.IsSigned() && f.Bits() == 64 {
+			return -1 // all bits
+		}
+		return f.MaxInt()
+	}
+	return 0
 }
 
 // weight reads a tensor of the checkpoint as the op says.

@@ -145,6 +145,7 @@ var (
 	Tanh       = unary("tanh", "Hyperbolic tangent.", floats, math.Tanh, nil)
 	Sigmoid    = unary("sigmoid", "`1/(1+exp(-x))`.", floats, func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }, nil)
 	Erf        = unary("erf", "Gauss error function.", floats, math.Erf, nil)
+	Atan       = unary("atan", "Inverse tangent, in -π/2…π/2.", floats, math.Atan, nil)
 	Floor      = unary("floor", "Largest integer not above x.", floats, math.Floor, nil)
 	Ceil       = unary("ceil", "Smallest integer not below x.", floats, math.Ceil, nil)
 	Round      = unary("round", "Nearest integer, ties to even.", floats, math.RoundToEven, nil)

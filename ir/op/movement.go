@@ -2,6 +2,7 @@ package op
 
 import (
 	"fmt"
+	"math"
 
 	"apogee/ir/format"
 	"apogee/ir/shape"
@@ -167,6 +168,40 @@ var (
 			return in.Args[:1:1], nil
 		},
 		Example: "%y = reverse(%x) {axes=[-1]} : f32[B,D]",
+	}
+	Window = &Info{
+		Name: "window", Class: Movement, Results: []string{"y"},
+		Doc: "Sliding windows along one axis: the axis of n elements becomes two, [P…, n, Q…] → [P…, out, size, Q…] with y[…,o,k,…] = x[…,o*stride+k*dilation,…] " +
+			"and out = (n - (size-1)*dilation - 1)/stride + 1, rounded down. Pad, windows and einsum make a convolution; pad, windows and reduce a pooling.",
+		Operands: []Operand{{Name: "x", Doc: "any tensor"}},
+		Attrs: []AttrSpec{
+			{Name: "axis", Kind: Int, Required: true, Doc: "the axis; negative counts from the end"},
+			{Name: "size", Kind: Int, Required: true, Doc: "elements of a window, at least 1"},
+			{Name: "stride", Kind: Int, Default: int64(1), Doc: "from one window's first element to the next one's, at least 1"},
+			{Name: "dilation", Kind: Int, Default: int64(1), Doc: "from one element of a window to the next, at least 1"},
+		},
+		Infer: func(in Input) ([]Type, error) {
+			x := in.Args[0]
+			ax, err := axisOf("window", in.Attrs.Int("axis", 0), len(x.Shape))
+			if err != nil {
+				return nil, err
+			}
+			size, stride, dilation := in.Attrs.Int("size", 0), in.Attrs.Int("stride", 1), in.Attrs.Int("dilation", 1)
+			if size < 1 || stride < 1 || dilation < 1 {
+				return nil, fmt.Errorf("window: size %d, stride %d and dilation %d, expected at least 1", size, stride, dilation)
+			}
+			if size-1 > (math.MaxInt64-1)/dilation {
+				return nil, fmt.Errorf("window: %d elements with dilation %d are too long", size, dilation)
+			}
+			reach := (size-1)*dilation + 1
+			if n, ok := x.Shape[ax].Value(); ok && n < reach-1 {
+				return nil, fmt.Errorf("window: a window reaches over %d elements, but axis %d of %s has fewer", reach, ax, x)
+			}
+			s := append(shape.Shape(nil), x.Shape[:ax]...)
+			s = append(s, x.Shape[ax].Sub(shape.Const(reach-1)).CeilDiv(stride), shape.Const(size))
+			return []Type{{x.Format, append(s, x.Shape[ax+1:]...)}}, nil
+		},
+		Example: "%y = window(%x) {axis=2, size=3, stride=2} : f32[B,C,112,3,224]",
 	}
 	Gather = &Info{
 		Name: "gather", Class: Movement, Results: []string{"y"},

@@ -51,12 +51,13 @@ var (
 	}
 	Cumsum = &Info{
 		Name: "cumsum", Class: Reduction, Results: []string{"y"},
-		Doc:      "Running sum along an axis.",
+		Doc:      "Running sum along an axis, or running product, largest or smallest element. What stands before the first is 0 of a sum, 1 of a product, the least value of a format (-inf of floats) of max and the greatest of min.",
 		Operands: []Operand{{Name: "x", Doc: "float or integer tensor"}},
 		Attrs: []AttrSpec{
 			{Name: "axis", Kind: Int, Required: true, Doc: "the axis; negative counts from the end"},
+			{Name: "kind", Kind: String, Default: "sum", OneOf: []string{"sum", "prod", "max", "min"}, Doc: "how elements combine"},
 			{Name: "exclusive", Kind: Bool, Default: false, Doc: "leave the element itself out"},
-			{Name: "reverse", Kind: Bool, Default: false, Doc: "sum from the end"},
+			{Name: "reverse", Kind: Bool, Default: false, Doc: "from the end"},
 		},
 		Infer: func(in Input) ([]Type, error) {
 			x := in.Args[0]

@@ -40,7 +40,7 @@ func init() {
 		"log":   func(g *gen, i *op.Info) { awayOp(g, i, func(b float64) float64 { return max(1, math.Log(b)) }) },
 		"sqrt":  func(g *gen, i *op.Info) { awayOp(g, i, func(b float64) float64 { return max(1, math.Sqrt(b)) }) },
 		"rsqrt": func(g *gen, i *op.Info) { awayOp(g, i, func(float64) float64 { return 1.5 }) }, "reciprocal": func(g *gen, i *op.Info) { awayOp(g, i, func(float64) float64 { return 2 }) },
-		"sin": unit, "cos": unit, "tanh": unit, "sigmoid": unit, "erf": unit,
+		"sin": unit, "cos": unit, "tanh": unit, "sigmoid": unit, "erf": unit, "atan": unit,
 		"floor": step, "ceil": step, "round": step,
 		"not": func(g *gen, i *op.Info) {
 			if x, ok := g.pick(func(v val) bool { return !v.Type.Format.IsFloat() }); ok {
@@ -139,7 +139,12 @@ func init() {
 			if x.Type.Format.IsFloat() && x.bound*n > mild {
 				x = g.op(op.Tanh, 1, nil, x)
 			}
-			g.op(i, x.bound*n, ir.A("axis", g.signed(axis, x), "exclusive", g.one(2), "reverse", g.one(2)), x)
+			kind, bound := choose(g, "sum", "sum", "max", "min"), x.bound*n
+			if g.one(3) && (x.Type.Format.IsInt() || x.bound <= 1) {
+				kind, bound = "prod", max(x.bound, 1)
+			}
+			exclusive := g.one(2) && (kind == "sum" || kind == "prod" || x.Type.Format.IsInt()) // an extreme of nothing is infinite
+			g.op(i, bound, ir.A("axis", g.signed(axis, x), "kind", kind, "exclusive", exclusive, "reverse", g.one(2)), x)
 		},
 		"top_k": func(g *gen, i *op.Info) {
 			if x, ok := g.pick(func(v val) bool { return lastFixed(v) && v.Type.Format != format.Bool }); ok {
@@ -165,6 +170,7 @@ func init() {
 		"concat":          concat,
 		"pad":             pad,
 		"reverse":         func(g *gen, i *op.Info) { reverse(g, i) },
+		"window":          window,
 		"gather":          gather,
 		"gather_elements": gatherElements, "scatter_elements": scatterElements,
 		"update":     updateState,

@@ -184,6 +184,21 @@ func reverse(g *gen, i *op.Info) {
 	}
 }
 
+func window(g *gen, i *op.Info) {
+	x, ok := g.any(1)
+	if !ok || len(x.Type.Shape) > 4 {
+		return
+	}
+	axis := g.r.IntN(len(x.Type.Shape))
+	n, ok := x.Type.Shape[axis].Value()
+	if !ok || n < 1 {
+		return
+	}
+	dilation := 1 + g.r.Int64N(2)
+	length := 1 + g.r.Int64N(min((n-1)/dilation+1, 4))
+	g.keep(i, x, ir.A("axis", g.signed(axis, x), "size", length, "stride", 1+g.r.Int64N(3), "dilation", dilation), x)
+}
+
 // index draws or makes indices.
 func (g *gen) index(s shape.Shape, limit int64) val {
 	return g.need(ir.Type{Format: choose(g, format.I32, format.I64), Shape: s}, limit)

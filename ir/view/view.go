@@ -1,6 +1,6 @@
 // Package view says which elements a chain of movement ops reads, as strides over its source.
 //
-// A reshape, transpose, slice, broadcast or reverse moves no data when whoever reads the result can step through
+// A reshape, transpose, slice, broadcast, reverse or window moves no data when whoever reads the result can step through
 // the source with the right strides. Passes use it to decide which such ops may join a kernel, codegen to address tiles.
 // The package must not know chips.
 package view
@@ -22,7 +22,7 @@ type View struct {
 // Is reports whether an op only moves elements in a way that strides can describe.
 func Is(o *ir.Op) bool {
 	switch o.Info {
-	case op.Reshape, op.Transpose, op.Slice, op.Broadcast, op.Reverse:
+	case op.Reshape, op.Transpose, op.Slice, op.Broadcast, op.Reverse, op.Window:
 		return true
 	}
 	return false
@@ -108,6 +108,16 @@ func (w View) Apply(o *ir.Op) (View, bool) {
 			}
 			out.Stride[a] = -w.Stride[a]
 		}
+		return out, true
+	case op.Window:
+		ax := o.Attrs.Int("axis", 0)
+		if ax < 0 {
+			ax += int64(len(w.Size))
+		}
+		s := w.Stride[ax]
+		out.Size = res
+		out.Stride = append(append([]int64(nil), w.Stride[:ax]...), s*o.Attrs.Int("stride", 1), s*o.Attrs.Int("dilation", 1))
+		out.Stride = append(out.Stride, w.Stride[ax+1:]...)
 		return out, true
 	case op.Broadcast:
 		out.Size = res

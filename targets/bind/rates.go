@@ -29,7 +29,7 @@ func VectorPasses(in *plan.Instr, columns int64) (f format.Format, list []Pass) 
 		return f, []Pass{{chip.Basic, 1}}
 	}
 	switch in.Fn {
-	case plan.VExp, plan.VLog, plan.VSqrt, plan.VRsqrt, plan.VSin, plan.VCos, plan.VTanh, plan.VErf:
+	case plan.VExp, plan.VLog, plan.VSqrt, plan.VRsqrt, plan.VSin, plan.VCos, plan.VTanh, plan.VErf, plan.VAtan:
 		return f, []Pass{{chip.Transcendental, 1}}
 	case plan.VSigmoid:
 		return f, []Pass{{chip.Transcendental, 1}, {chip.Divide, 1}}

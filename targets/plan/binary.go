@@ -8,7 +8,7 @@ import (
 )
 
 // BinaryVersion is the version of the binary form. A reader takes no other.
-const BinaryVersion = 2
+const BinaryVersion = 3
 
 // A plan file is
 //

@@ -37,8 +37,8 @@ const (
 
 	// VReduce folds the last axis: Dst [R,1] = Fn over A [R,C]; when Acc is not 0 it folds Dst in as well. Queue: vector.
 	VReduce
-	// VScan is the running sum along the last axis: Dst [R,C] from A [R,C]; B [R,1], when there, is the sum so far (not changed).
-	// Exclusive when Imm is 1.
+	// VScan is the running sum along the last axis, or the running product, maximum or minimum, by Fn: Dst [R,C] from A [R,C]; B [R,1],
+	// when there, is what was before (not changed). Exclusive when Imm is 1.
 	VScan
 	// VIota fills Dst with X + r*Y + c*Z, r counting the rows of all axes but the last.
 	VIota
@@ -141,6 +141,7 @@ const (
 	VTanh
 	VSigmoid
 	VErf
+	VAtan
 	VFloor
 	VCeil
 	VRound

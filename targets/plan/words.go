@@ -25,7 +25,7 @@ var infos = [numOpcodes]info{
 	Mma:        {"mma", Matrix, "DAB"},
 	Vec:        {"vec_", Vector, "DAbc"},
 	VReduce:    {"reduce_", Vector, "DA"},
-	VScan:      {"scan", Vector, "DAb"},
+	VScan:      {"scan_", Vector, "DAb"},
 	VIota:      {"iota", Vector, "D"},
 	VTopK:      {"topk_", Vector, "DEA"},
 	VTake:      {"take", Vector, "DAB"},
@@ -34,7 +34,7 @@ var infos = [numOpcodes]info{
 }
 
 var fnNames = [NumFns]string{
-	"copy", "cast", "neg", "abs", "sign", "exp", "log", "sqrt", "rsqrt", "reciprocal", "sin", "cos", "tanh", "sigmoid", "erf",
+	"copy", "cast", "neg", "abs", "sign", "exp", "log", "sqrt", "rsqrt", "reciprocal", "sin", "cos", "tanh", "sigmoid", "erf", "atan",
 	"floor", "ceil", "round", "not", "bitcast", "add", "sub", "mul", "div", "rem", "pow", "max", "min", "and", "or", "xor",
 	"shl", "shr", "eq", "ne", "lt", "le", "gt", "ge", "select", "fma", "abs_max", "floor_div", "mod", "less",
 }

@@ -66,8 +66,8 @@ func Sink() *plan.Plan {
 	for _, fn := range []plan.Fn{plan.VAdd, plan.VMul, plan.VMin, plan.VMax, plan.VAnd, plan.VOr, plan.VAbsMax} {
 		vec(plan.VReduce, fn, func(in *plan.Instr) { in.Dst, in.A, in.Acc = one, f32, c(1) })
 	}
-	vec(plan.VScan, 0, func(in *plan.Instr) { in.Dst, in.A, in.B, in.Imm = f32, f32, one, 1 })
-	vec(plan.VScan, 0, func(in *plan.Instr) { in.Dst, in.A = f32, f32 })
+	vec(plan.VScan, plan.VMax, func(in *plan.Instr) { in.Dst, in.A, in.B, in.Imm = f32, f32, one, 1 })
+	vec(plan.VScan, plan.VAdd, func(in *plan.Instr) { in.Dst, in.A = f32, f32 })
 	vec(plan.VIota, 0, func(in *plan.Instr) { in.Dst, in.X, in.Y, in.Z = i32, r(3), c(2), c(-1) })
 	best := Tile(UB, 0, format.F32, c(0), Dim{c(2), 32}, Dim{c(3), 4})
 	at := Tile(UB, 1, format.I32, c(1024), Dim{c(2), 32}, Dim{c(3), 4})

@@ -15,7 +15,7 @@ var (
 	kernelUnary = map[plan.Fn]kernels.UnaryOp{
 		plan.VNeg: kernels.Neg, plan.VAbs: kernels.Abs, plan.VSign: kernels.Sign, plan.VExp: kernels.Exp, plan.VLog: kernels.Log,
 		plan.VSqrt: kernels.Sqrt, plan.VRsqrt: kernels.Rsqrt, plan.VReciprocal: kernels.Reciprocal, plan.VSin: kernels.Sin,
-		plan.VCos: kernels.Cos, plan.VTanh: kernels.Tanh, plan.VSigmoid: kernels.Sigmoid, plan.VErf: kernels.Erf,
+		plan.VCos: kernels.Cos, plan.VTanh: kernels.Tanh, plan.VSigmoid: kernels.Sigmoid, plan.VErf: kernels.Erf, plan.VAtan: kernels.Atan,
 		plan.VFloor: kernels.Floor, plan.VCeil: kernels.Ceil, plan.VRound: kernels.Round,
 	}
 	kernelBinary = map[plan.Fn]kernels.BinaryOp{
@@ -114,6 +114,8 @@ func laneF64(fn plan.Fn) func(d, x, y, z []float64) {
 		return one(func(x float64) float64 { return 1 / (1 + math.Exp(-x)) })
 	case plan.VErf:
 		return one(math.Erf)
+	case plan.VAtan:
+		return one(math.Atan)
 	case plan.VFloor:
 		return one(math.Floor)
 	case plan.VCeil:

@@ -45,7 +45,7 @@ func storeRow[T lane](b *bank[T], o *operand, buf []byte, at int64, src []T, m f
 	}
 }
 
-// runScan computes running sums; the sum stays in the lane's type and each result is rounded once.
+// runScan computes running sums, products, maxima and minima; they stay in the lane's type and each result is rounded once.
 func runScan(c *core, f *frame) error {
 	switch f.in.class {
 	case inF32:
@@ -69,8 +69,9 @@ func scanRows[T lane](b *bank[T], scratch *[]T, f *frame) {
 	*scratch = grow(*scratch, cols)
 	row := (*scratch)[:cols]
 	var sum [1]T
+	start := scanStart[T](in.fn, f.a.o.fmt)
 	for range f.a.rows() {
-		sum[0] = 0
+		sum[0] = start
 		if f.b.has() {
 			loadRow(b, sum[:], f.b.o, f.b.buf, before.at)
 			before.next()
@@ -84,9 +85,9 @@ func scanRows[T lane](b *bank[T], scratch *[]T, f *frame) {
 		for i, v := range row {
 			if in.imm == 1 {
 				row[i] = s
-				s += v
-			} else {
-				s += v
+			}
+			s = scanStep(in.fn, in.class, s, v)
+			if in.imm != 1 {
 				row[i] = s
 			}
 			if in.flush {
@@ -102,6 +103,39 @@ func scanRows[T lane](b *bank[T], scratch *[]T, f *frame) {
 		d.next()
 		a.next()
 	}
+}
+
+// scanStart is what a running fold begins with.
+func scanStart[T lane](fn plan.Fn, f format.Format) T {
+	var v T
+	switch p := any(&v).(type) {
+	case *float32:
+		*p = map[plan.Fn]float32{plan.VMul: 1, plan.VMax: float32(math.Inf(-1)), plan.VMin: float32(math.Inf(1))}[fn]
+	case *float64:
+		*p = map[plan.Fn]float64{plan.VMul: 1, plan.VMax: math.Inf(-1), plan.VMin: math.Inf(1)}[fn]
+	case *int64:
+		*p = map[plan.Fn]int64{plan.VMul: 1, plan.VMax: f.MinInt(), plan.VMin: int64(f.MaxUint())}[fn]
+	}
+	return v
+}
+
+func scanStep[T lane](fn plan.Fn, cl class, s, v T) T {
+	switch fn {
+	case plan.VMul:
+		return s * v
+	case plan.VMax, plan.VMin:
+		if cl == inU64 {
+			if (uint64(v) > uint64(s)) == (fn == plan.VMax) {
+				return v
+			}
+			return s
+		}
+		if fn == plan.VMax {
+			return max(s, v)
+		}
+		return min(s, v)
+	}
+	return s + v
 }
 
 func nanOf[T lane]() T {
@@ -123,6 +157,11 @@ func (in *instr) checkScan(flush bool) error {
 	in.class = classOf(f)
 	if f == format.Bool || classOf(in.dst.fmt) != in.class || in.b != nil && classOf(in.b.fmt) != in.class {
 		return problem("scan of %s gives %s", f, in.dst.fmt)
+	}
+	switch in.fn {
+	case plan.VAdd, plan.VMul, plan.VMax, plan.VMin:
+	default:
+		return problem("a scan adds, multiplies or takes the largest or smallest, found %s", in.fn)
 	}
 	in.mode = in.dst.fmt.DefaultMode()
 	in.flush = flush && f.IsFloat()

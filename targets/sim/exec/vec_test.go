@@ -205,6 +205,7 @@ var functions = []function{
 	{fn: plan.VCos, real: func(x, _, _ float64) float64 { return math.Cos(x) }, loose: true},
 	{fn: plan.VTanh, real: func(x, _, _ float64) float64 { return math.Tanh(x) }, loose: true},
 	{fn: plan.VSigmoid, real: func(x, _, _ float64) float64 { return 1 / (1 + math.Exp(-x)) }, loose: true},
+	{fn: plan.VAtan, real: func(x, _, _ float64) float64 { return math.Atan(x) }, loose: true},
 	{fn: plan.VErf, real: func(x, _, _ float64) float64 { return math.Erf(x) }, loose: true},
 	{fn: plan.VFloor, real: func(x, _, _ float64) float64 { return math.Floor(x) }},
 	{fn: plan.VCeil, real: func(x, _, _ float64) float64 { return math.Ceil(x) }},

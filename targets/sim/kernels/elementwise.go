@@ -44,11 +44,12 @@ const (
 	Tanh
 	Sigmoid
 	Erf
+	Atan
 )
 
 var unaryNames = [...]string{
 	"neg", "abs", "sign", "floor", "ceil", "round", "sqrt", "rsqrt", "reciprocal",
-	"exp", "log", "sin", "cos", "tanh", "sigmoid", "erf",
+	"exp", "log", "sin", "cos", "tanh", "sigmoid", "erf", "atan",
 }
 
 // String returns the operation's name in lower case.

@@ -126,6 +126,8 @@ func unaryPortable(op UnaryOp, dst, a []float32) {
 		each(dst, a, sigmoid)
 	case Erf:
 		each(dst, a, erf)
+	case Atan:
+		each(dst, a, atan)
 	}
 }
 

@@ -25,6 +25,7 @@ var transcendental = []struct {
 		return bigOf(0).Quo(bigOf(1), bigOf(0).Add(bigOf(1), bigExp(bigOf(0).Neg(x))))
 	}},
 	{Erf, erf, math.Erf, bigErf},
+	{Atan, atan, math.Atan, bigAtan},
 	{Sin, sin, math.Sin, func(x *big.Float) *big.Float { return bigSinCos(x, 0) }},
 	{Cos, cos, math.Cos, func(x *big.Float) *big.Float { return bigSinCos(x, 1) }},
 	{Rsqrt, rsqrt, func(x float64) float64 { return 1 / math.Sqrt(x) }, func(x *big.Float) *big.Float {
@@ -117,6 +118,7 @@ func TestTranscendentalSpecial(t *testing.T) {
 		{Tanh, inf, 1}, {Tanh, -inf, -1}, {Tanh, minus, minus}, {Tanh, -tiny, -tiny}, {Tanh, 10, 1},
 		{Sigmoid, inf, 1}, {Sigmoid, -inf, 0}, {Sigmoid, 0, 0.5}, {Sigmoid, -104, 0},
 		{Erf, inf, 1}, {Erf, -inf, -1}, {Erf, minus, minus}, {Erf, tiny, tiny}, {Erf, -4, -1},
+		{Atan, inf, math.Pi / 2}, {Atan, -inf, -math.Pi / 2}, {Atan, minus, minus}, {Atan, tiny, tiny}, {Atan, 1, math.Pi / 4},
 		{Sin, inf, nan}, {Sin, -inf, nan}, {Sin, minus, minus}, {Sin, tiny, tiny}, {Cos, inf, nan}, {Cos, tiny, 1},
 		{Sqrt, -1, nan}, {Sqrt, minus, minus}, {Sqrt, inf, inf}, {Sqrt, 2, math.Sqrt2},
 		{Rsqrt, 0, inf}, {Rsqrt, minus, -inf}, {Rsqrt, inf, 0}, {Rsqrt, -1, nan}, {Rsqrt, 4, 0.5},
@@ -188,6 +190,25 @@ func bigLog(x *big.Float) *big.Float {
 		y.Add(y, bigOf(0).Sub(bigOf(0).Mul(x, bigExp(bigOf(0).Neg(y))), bigOf(1)))
 	}
 	return y
+}
+
+// bigAtan halves the angle five times, atan x = 2·atan(x/(1+√(1+x²))), and then takes the series.
+func bigAtan(x *big.Float) *big.Float {
+	y := bigOf(0).Set(x)
+	for range 5 {
+		root := bigOf(0).Sqrt(bigOf(0).Add(bigOf(1), bigOf(0).Mul(y, y)))
+		y = bigOf(0).Quo(y, bigOf(0).Add(bigOf(1), root))
+	}
+	sum, power, square := bigOf(0), bigOf(0).Set(y), bigOf(0).Mul(y, y)
+	for k := 1; k < 60; k += 2 {
+		term := bigOf(0).Quo(power, bigOf(float64(k)))
+		if k%4 == 3 {
+			term.Neg(term)
+		}
+		sum.Add(sum, term)
+		power.Mul(power, square)
+	}
+	return sum.Mul(sum, bigOf(32))
 }
 
 // bigErf is 2x/√π · e^(-x²) · Σ (2x²)^i/(1·3·…·(2i+1)).
