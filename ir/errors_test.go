@@ -62,8 +62,13 @@ func TestExamplesOfOps(t *testing.T) {
 			t.Errorf("%s has no example", i.Name)
 			continue
 		}
-		if i == op.Kernel {
+		switch i {
+		case op.Kernel:
 			text = strings.Replace(text, "{…}", "(%p: f32[B,D]) { yield(%p) }", 1)
+		case op.If:
+			text = strings.Replace(text, "{…} {…}", "(%p: f32[B,D]) { yield(%p) } (%q: f32[B,D]) { yield(%q) }", 1)
+		case op.Loop:
+			text = strings.Replace(text, "{…}", "(%i: i32[], %p: f32[B,D], %q: f32[B,D]) { yield(%no, %p) }", 1)
 		}
 		_, list := ir.Parse(diag.NewSource(i.Name, []byte("module @m {\n  func @f(%no: f32[]) -> (y) {\n    "+text+"\n    return(%no)\n  }\n}\n")))
 		for _, d := range list.Items() {

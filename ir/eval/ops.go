@@ -28,6 +28,8 @@ func axis(a int64, rank int) int {
 
 func init() {
 	table = map[*op.Info]meaning{
+		op.If:   ifOp,
+		op.Loop: loop,
 		op.Constant: func(_ *run, o *ir.Op, _ []*Value, _ [][]int64) ([]*Value, error) {
 			v, err := FromTensor(o.Attrs.Tensor("value"))
 			return []*Value{v}, err

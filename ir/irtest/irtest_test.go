@@ -14,7 +14,7 @@ func options(seed uint64) irtest.RandomOptions {
 	r := rand.New(rand.NewPCG(seed, 9))
 	return irtest.RandomOptions{
 		Ops: 10 + r.IntN(80), Funcs: 1 + r.IntN(2),
-		Symbols: r.IntN(2) == 0, Weights: r.IntN(2) == 0, States: r.IntN(2) == 0, Kernels: r.IntN(2) == 0,
+		Symbols: r.IntN(2) == 0, Weights: r.IntN(2) == 0, States: r.IntN(2) == 0, Kernels: r.IntN(2) == 0, Control: r.IntN(2) == 0,
 	}
 }
 
@@ -47,7 +47,7 @@ func TestRandomModulesAreValid(t *testing.T) {
 func TestRandomCoversTable(t *testing.T) {
 	seen := map[*op.Info]bool{op.Yield: true}
 	for seed := range uint64(60) {
-		m := irtest.Random(seed, irtest.RandomOptions{Ops: 120, Weights: true, Kernels: true, Symbols: seed%2 == 0})
+		m := irtest.Random(seed, irtest.RandomOptions{Ops: 120, Weights: true, Kernels: true, Control: true, Symbols: seed%2 == 0})
 		for _, f := range m.Funcs {
 			f.Body.Walk(func(o *ir.Op) { seen[o.Info] = true })
 		}

@@ -2,7 +2,7 @@ package op
 
 // The table's order is the order of the printed documentation.
 func init() {
-	register(Constant, Weight, Iota, DimValue, Kernel, Return, Yield)
+	register(Constant, Weight, Iota, DimValue, Kernel, If, Loop, Return, Yield)
 	register(Neg, Abs, Sign, Exp, Log, Sqrt, Rsqrt, Reciprocal, Sin, Cos, Tanh, Sigmoid, Erf, Atan, Floor, Ceil, Round, Not)
 	register(Add, Sub, Mul, Div, Rem, Pow, Max, Min, And, Or, Xor, Shl, Shr)
 	register(Eq, Ne, Lt, Le, Gt, Ge, Select, Cast, Bitcast)

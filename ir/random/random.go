@@ -14,7 +14,7 @@ import (
 )
 
 // Options say what a random module is made of. The zero value gives one entry of some 40 ops of all classes on f32,
-// bf16 and f16, with constant dimensions, and without weights, states or kernels.
+// bf16 and f16, with constant dimensions, and without weights, states, kernels or control flow.
 type Options struct {
 	Ops     int                 // about how many; 0 is 40
 	Funcs   int                 // how many, all entries; 0 is 1
@@ -22,6 +22,7 @@ type Options struct {
 	Weights bool                // weight ops, whose tensors are Weights
 	States  bool                // one or two states a function
 	Kernels bool                // runs of elementwise ops in kernels
+	Control bool                // ifs and loops
 	Formats []format.Format     // of float inputs; nil is f32, bf16 and f16
 	Only    func(*op.Info) bool // which ops may be drawn; nil is all. What they need as operands comes on top
 }
@@ -68,6 +69,8 @@ type gen struct {
 	f     *ir.Func
 	b     *ir.Builder
 	pool  []val
+	infos []*op.Info // what is drawn
+	depth int        // regions around the builder
 	names int
 }
 
@@ -97,26 +100,34 @@ func (g *gen) function(name string) {
 			g.add(f.AddState(fmt.Sprintf("state%d", i), ir.Type{Format: choose(g, g.o.Formats...), Shape: s}), 2, 0)
 		}
 	}
-	var infos []*op.Info
+	g.infos = nil
 	for _, i := range op.All() {
-		if recipes[i.Name] != nil && (g.o.Only == nil || g.o.Only(i)) && (i != op.Weight || g.o.Weights) {
-			infos = append(infos, i)
+		if recipes[i.Name] != nil && (g.o.Only == nil || g.o.Only(i)) && (i != op.Weight || g.o.Weights) && (i != op.If && i != op.Loop || g.o.Control) {
+			g.infos = append(g.infos, i)
 		}
 	}
-	for tries := 0; f.Body.Len() < g.o.Ops && tries < 20*g.o.Ops && len(infos) > 0; tries++ {
+	for tries := 0; f.Body.Len() < g.o.Ops && tries < 20*g.o.Ops && len(g.infos) > 0; tries++ {
 		if g.one(3) {
 			g.b.Pos = ir.Pos{File: 1, Line: int32(f.Body.Len()), Col: 1 + g.r.Int32N(40), Scope: g.m.Scope(fmt.Sprintf("layers.%d", g.r.IntN(3)))}
 		}
-		i := infos[g.r.IntN(len(infos))]
-		recipes[i.Name](g, i)
-		if g.b.Err != nil {
-			panic(fmt.Sprintf("random: recipe of %s: %v", i.Name, g.b.Err))
-		}
+		g.draw()
 	}
 	if g.o.Kernels {
 		g.kernels()
 	}
 	g.finish()
+}
+
+// draw adds an op of the table with what it needs, or nothing.
+func (g *gen) draw() {
+	i := g.infos[g.r.IntN(len(g.infos))]
+	if (i == op.If || i == op.Loop) && g.depth >= deepest {
+		return
+	}
+	recipes[i.Name](g, i)
+	if g.b.Err != nil {
+		panic(fmt.Sprintf("random: recipe of %s: %v", i.Name, g.b.Err))
+	}
 }
 
 // finish returns up to six values that nothing reads, or any, and the states' new values.

@@ -35,6 +35,7 @@ func init() {
 			}
 			g.add(g.b.Op(i, ir.A("of", d)), 0, size(d)+1)
 		},
+		"if": ifOp, "loop": loop,
 		"neg": signed, "abs": signed, "sign": signed,
 		"exp":   func(g *gen, i *op.Info) { floatOp(g, i, 3, math.Exp) },
 		"log":   func(g *gen, i *op.Info) { awayOp(g, i, func(b float64) float64 { return max(1, math.Log(b)) }) },

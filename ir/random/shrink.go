@@ -176,18 +176,8 @@ func inline(o *ir.Op) bool {
 	if !o.Is(op.Kernel) {
 		return false
 	}
-	region := o.Regions[0]
-	for i, p := range region.Params {
-		p.ReplaceAllUses(o.Arg(i))
-	}
-	yield := region.Last()
-	for i, r := range o.Results() {
-		r.ReplaceAllUses(yield.Arg(i))
-	}
-	for _, x := range region.Ops() {
-		if x != yield {
-			x.MoveBefore(o)
-		}
+	for i, v := range o.Regions[0].Inline(o, o.Args()) {
+		o.Result(i).ReplaceAllUses(v)
 	}
 	o.Erase()
 	return true
