@@ -80,7 +80,7 @@ func readMemory(c *cursor, in within) {
 	in.chip.Memories = append(in.chip.Memories, m)
 	c.r.block(memoryKeys, c.s.Block.Stmts, within{name: "memory " + m.Name, chip: in.chip, mem: m}, m.Range)
 	has := stated(memoryKeys, c.s.Block.Stmts)
-	if m.Is(RoleGlobal) && !has["bandwidth"] {
+	if m.Is(RoleGlobal) && !has["bandwidth"] && !has["core_rate"] {
 		c.r.missing(m.Range, "memory "+m.Name+", the global memory,", memoryKeys, "bandwidth")
 	}
 	if !m.Is(RoleCache) && !has["align"] {
@@ -219,13 +219,48 @@ func readVectorRate(c *cursor, in within, f format.Format) {
 	if c.bad {
 		return
 	}
-	c.positive(&rate.ElementsPerCycle, "rate "+f.String()+" "+string(rate.Op), dimElementPerCycle)
+	if !c.partOf(&rate.ElementsPerCycle, in.eng, names, "rate "+f.String()+" "+string(rate.Op)) {
+		c.positive(&rate.ElementsPerCycle, "rate "+f.String()+" "+string(rate.Op), dimElementPerCycle)
+	}
 	if c.s.Block != nil {
 		c.fail(codeArgument, tokRange(c.s.src, c.s.Block.Open), "a vector rate takes no block")
 	}
 	if !c.bad && c.room(len(in.eng.Vector), "rates") {
 		in.eng.Vector = append(in.eng.Vector, rate)
 	}
+}
+
+// partOf reads "NUMBER % of FORMAT CLASS", a rate as a part of one that stands before it in the engine, so that a
+// family's file can say what follows from the lanes of a core. It reports whether that is what stands here.
+func (c *cursor) partOf(q *Quantity, e *Engine, classes []string, name string) bool {
+	if a := c.peek(); c.bad || a == nil || a.Tok.Type != tNumber || c.i+1 >= len(c.s.Args) || c.s.Args[c.i+1].Tok.Value != "%" {
+		return false
+	}
+	c.positive(q, name, dimRatio)
+	if c.bad {
+		return true
+	}
+	if !c.acceptWord("of") {
+		c.want(`"of", the format and the class of another rate of this engine, or a rate in element/cycle`)
+		return true
+	}
+	at := c.here()
+	f := c.format()
+	op := OpClass(c.wordUnlessBad("class of operations", classes))
+	if c.bad {
+		return true
+	}
+	of := e.Rate(f, op)
+	if of == nil {
+		c.fail(codeArgument, at, "no rate %s %s stands before this one", f, op).
+			Helpf("state it first: rate %s %s NUMBER element/cycle", f, op)
+		return true
+	}
+	q.Value *= of.ElementsPerCycle.Value
+	q.Unit = dims[dimElementPerCycle].base
+	q.Written += " of " + f.String() + " " + string(op)
+	c.clause()
+	return true
 }
 
 func readPath(c *cursor, in within) {

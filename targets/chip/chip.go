@@ -23,6 +23,14 @@ type Chip struct {
 	Cores Quantity
 	// Power is the card's rated power in W; not stated when unknown.
 	Power Quantity
+	// Width is how many lanes execute one instruction together: a warp or wave of a simt chip, a vector register of f32 of
+	// others. Work on fewer elements takes as long as on this many. Not stated where it does not matter.
+	Width Quantity
+	// Devices is how many of what the file describes are on one card, each a rank of its own; 1 unless stated.
+	Devices int
+	// Dies is what joins the dies of the package, nil where there is one die. Where the file gives the numbers of one die,
+	// [Load] has multiplied cores and card memories: the fields here are of the whole package.
+	Dies *Dies
 
 	// Memories, Engines, Paths and Links are in the file's order.
 	Memories []*Memory
@@ -32,6 +40,9 @@ type Chip struct {
 
 	// Launch is the time from one kernel's end to the next one's start when both are queued, in s.
 	Launch Quantity
+	// Configure is the time, in s, that a launch takes longer when its kernel is not that of the launch before: a spatial
+	// array is laid out anew. Not stated where kernels are only dispatched.
+	Configure Quantity
 	// Barrier is the time of a barrier over all cores inside a kernel, in s.
 	Barrier Quantity
 	// SyncLatency is the time between a signal on one queue and the start of what waits for it on another
@@ -51,6 +62,12 @@ type Chip struct {
 	Derates []Derate
 	// Peaks are the peaks that the vendor quotes; [Check] holds them against the rates.
 	Peaks []Peak
+	// Reached is what was measured on the chip; [Check] holds it against the peaks, and nothing computes with it.
+	Reached []Reached
+	// Contested are numbers about which sources contradict one another.
+	Contested []Contested
+	// Accepts are the doubts of [Check] that the file answers.
+	Accepts []Accept
 	// Lacks lists formats and features that the chip does not have, in its makers' or the field's words.
 	Lacks []string
 	// Sources are the citations that the file declares, by name.
@@ -127,8 +144,13 @@ type Memory struct {
 	// Size is in bytes, of one unit.
 	Size Quantity
 	// Bandwidth is in B/s over the whole card; not stated when it is not the limit (the paths are). For a
-	// cache it is the bandwidth of hits.
+	// cache it is the bandwidth of hits. Where the cores together take less than the memory's rating (see
+	// CoreRate), it is what they take.
 	Bandwidth Quantity
+	// CoreRate is what one core can draw from it, in B/cycle, where a source states that apart from the rating of the memory.
+	CoreRate Quantity
+	// Rated is the memory's own rating, before the cores' limit; equal to Bandwidth when that is no limit.
+	Rated Quantity
 	// Latency is from request to first byte, in s, and overlaps with further requests; not stated when it is
 	// nothing beside the paths' start-up.
 	Latency Quantity
@@ -214,6 +236,10 @@ type MatrixRate struct {
 	// AccGroup is how many products along K are added at once, aligned to the largest of them and the
 	// accumulator, before the sum is cut to AccBits; 0 when the engine adds one by one or it does not matter.
 	AccGroup int
+	// Scale is the format of the scales that the engine itself multiplies each block of ScaleBlock products along K
+	// with, one of each operand's; Invalid and 0 when it knows no scales.
+	Scale      format.Format
+	ScaleBlock int
 	// Promote is after how many elements of K a plan should add the accumulator to a running f32 sum
 	// elsewhere and start anew; 0 never.
 	Promote int
@@ -331,12 +357,62 @@ type Derate struct {
 	Factor Quantity
 }
 
-// Peak is a peak quoted by the vendor for the whole card.
+// Peak is a peak quoted by the vendor.
 type Peak struct {
 	// Format is of the operands.
 	Format format.Format
-	// FlopsPerSecond is dense; a multiply-add counts two.
+	// FlopsPerSecond is as quoted; a multiply-add counts two.
 	FlopsPerSecond Quantity
+	// Sparse: half of the operands' elements are zeros that are skipped, which is no part of any time here.
+	Sparse bool
+	// Of is what it is quoted for: "die", "device" (what the file describes) or "card".
+	Of string
+	// Clock is the clock it was rated at, in Hz, where that is not the chip's.
+	Clock Quantity
+	Range diag.Range
+}
+
+// PeakOf lists the words for [Peak.Of].
+var PeakOf = []string{"die", "device", "card"}
+
+// Dies says what joins the dies of a package.
+type Dies struct {
+	// Count is how many there are.
+	Count int
+	// PerDie says that the file gives cores, card memories, peaks and reached rates of one die.
+	PerDie bool
+	// Bandwidth is from one die to the others, in B/s; Latency is what a memory access to another die takes longer, in s.
+	Bandwidth, Latency Quantity
+	// Local is the part of the memory traffic that stays within its die, between 0 and 1.
+	Local Quantity
+	Range diag.Range
+}
+
+// Reached is a result measured on the chip.
+type Reached struct {
+	// What is "peak FORMAT" or names a memory or link, as in [Derate.What].
+	What string
+	// Value is in flop/s or B/s.
+	Value Quantity
+	Range diag.Range
+}
+
+// Contested names a number about which sources contradict one another.
+type Contested struct {
+	// Fact is the name of the number, as in [Chip.Facts].
+	Fact string
+	// Also are the figures that were not taken, Why says why not.
+	Also  []Quantity
+	Why   string
+	Range diag.Range
+}
+
+// Accept answers a doubt of [Check].
+type Accept struct {
+	// Code is the doubt's, such as CHIP037.
+	Code   string
+	Reason string
+	Range  diag.Range
 }
 
 // Source is a citation that a chip file declares once and names beside its numbers.

@@ -160,4 +160,8 @@ var (
 		"chip \"y\" {\n  extends \"example\"\n}\n")
 	codePath = diag.Register("CHIP044", "A path from a memory to itself.",
 		ex(`path l1 -> l1 { engine dma; rate 1 B/cycle source sheet; startup 0 cycles source sheet; dims 2 source sheet }`))
+	codeContested = diag.Register("CHIP045", "A contradiction between sources that names no number of the file, or none that differs.",
+		ex(`contested "launch" { also 5 us reported "x"; why "y" }`))
+	codeAccept = diag.Register("CHIP046", "An answer to a warning that does not exist or did not come.",
+		ex(`accept CHIP999 "because"`))
 )

@@ -100,7 +100,7 @@ func readFile(path string) (*diag.Source, error) {
 // is nil when there are errors in its text; it is there when only [Check] found some.
 func Read(src *diag.Source, open Opener) (*Chip, *diag.List) {
 	l := &diag.List{}
-	r := &reader{list: l, usedSource: map[string]bool{}, chip: &Chip{File: src}}
+	r := &reader{list: l, usedSource: map[string]bool{}, chip: &Chip{File: src, Devices: 1}}
 	body, name, at, ok := r.gather(src, open, nil)
 	if !ok {
 		l.Sort()

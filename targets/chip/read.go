@@ -13,6 +13,7 @@ type reader struct {
 	clock      float64 // Hz; 0 while unknown
 	refs       []ref
 	usedSource map[string]bool
+	peakUnits  map[int]string // of peaks, by index: the unit as written
 	auto       []string
 	autoAt     diag.Range
 }
@@ -41,6 +42,9 @@ type within struct {
 	rate *MatrixRate
 	path *Path
 	link *Link
+	dies *Dies
+	// contest is read when all numbers are.
+	contest *Contested
 }
 
 // block reads the statements of a block. at is where missing keys are reported.
@@ -139,6 +143,8 @@ func (r *reader) read(body []*stmt, at diag.Range) {
 	r.only("sources", chipKeys, body, in)
 	r.only("clock", chipKeys, body, in)
 	r.block(chipKeys, body, in, at)
+	r.aggregate()
+	r.only("contested", chipKeys, body, in)
 	r.resolve()
 	r.finish()
 }

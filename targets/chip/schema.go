@@ -11,7 +11,7 @@ type key struct {
 	doc    string
 	// required: the block is wrong without it.
 	required bool
-	// names is how many words after the key belong to the statement's identity; -1: all up to the first number.
+	// names is how many words after the key belong to the statement's identity; -1: all up to the first number, -2: all.
 	// Two statements of one identity in a block are a mistake; in a file that extends another, the second
 	// replaces the first.
 	names int
@@ -39,7 +39,7 @@ func (k *key) identity(s *stmt) string {
 	b.WriteString(k.name)
 	for i := 1; i < len(s.Args) && (k.names < 0 || i <= k.names); i++ {
 		t := s.Args[i].Tok
-		if k.names < 0 && (t.Type == tNumber || t.Type == tWord && isClause(t.Value)) {
+		if k.names == -1 && (t.Type == tNumber || t.Type == tWord && isClause(t.Value)) {
 			break
 		}
 		if t.Type != tComma {
@@ -67,6 +67,8 @@ var memoryKeys = []key{
 		read: func(c *cursor, in within) { c.size(&in.mem.Size, "size") }},
 	{name: "bandwidth", syntax: "bandwidth NUMBER GB/s", doc: "Over the whole card; of hits for a cache. Required for the global memory; elsewhere left out when the paths are the limit.",
 		read: func(c *cursor, in within) { c.positive(&in.mem.Bandwidth, "bandwidth", dimBytesPerSecond) }},
+	{name: "core_rate", syntax: "core_rate NUMBER B/cycle", doc: "What one core draws from it at most, where a source states that apart from the memory's rating; the smaller of the two counts.",
+		read: func(c *cursor, in within) { c.positive(&in.mem.CoreRate, "core_rate", dimBytesPerCycle) }},
 	{name: "latency", syntax: "latency NUMBER ns|cycles", doc: "From request to first byte, overlapping with further requests; left out when it is nothing beside the paths' start-up.",
 		read: func(c *cursor, in within) { c.number(&in.mem.Latency, "latency", dimSeconds) }},
 	{name: "align", syntax: "align NUMBER B", doc: "What the addresses of tiles are multiples of. Required unless it is a cache.",
@@ -97,6 +99,15 @@ var rateKeys = []key{
 			var q Quantity
 			c.count(&q, "group", 1)
 			in.rate.AccGroup = q.Int()
+		}},
+	{name: "scale", syntax: "scale FORMAT NUMBER", doc: "The engine itself multiplies each block of so many products along K by the scales of both operands, in this format.",
+		read: func(c *cursor, in within) {
+			f := c.format()
+			var q Quantity
+			c.count(&q, "scale "+f.String(), 1)
+			if !c.bad {
+				in.rate.Scale, in.rate.ScaleBlock = f, q.Int()
+			}
 		}},
 	{name: "promote", syntax: "promote NUMBER", doc: "Elements of K after which a plan adds the accumulator to an f32 sum elsewhere.",
 		read: func(c *cursor, in within) {
@@ -132,12 +143,15 @@ var engineKeys = []key{
 	{name: "startup", syntax: "startup NUMBER cycles", doc: "Time of an instruction beyond its work; a dma engine's paths have it instead.",
 		read: func(c *cursor, in within) { c.number(&in.eng.Startup, "startup", dimCycles) }},
 	{name: "rate", names: -1, inner: rateKeys, optional: true,
-		syntax: "rate A, B -> ACC NUMBER flop/cycle tile MxKxN, or: rate FORMAT CLASS NUMBER element/cycle",
+		syntax: "rate A, B -> ACC NUMBER flop/cycle tile MxKxN, or: rate FORMAT CLASS NUMBER element/cycle, or: rate FORMAT CLASS NUMBER % of FORMAT CLASS",
 		doc: "Matrix: flop a cycle and core for operands A and B accumulated in ACC, in steps of MxKxN. " +
-			"Vector: elements a cycle and unit for a class of operations: basic, transcendental, divide, reduce, sort.",
+			"Vector: elements a cycle and unit for a class of operations: basic, transcendental, divide, reduce, sort; or " +
+			"as a part of a rate that stands before it.",
 		read: readRate},
 	{name: "casts", syntax: "casts FORMAT -> FORMAT, …", doc: "Conversions it can do, at its basic rate for the wider format.",
-		read: func(c *cursor, in within) { in.eng.Casts = c.pairs() }},
+		read: func(c *cursor, in within) { in.eng.Casts = append(in.eng.Casts, c.pairs()...) }},
+	{name: "more_casts", syntax: "more_casts FORMAT -> FORMAT, …", doc: "Conversions beside those of the file that this one extends.",
+		read: func(c *cursor, in within) { in.eng.Casts = append(in.eng.Casts, c.pairs()...) }},
 }
 
 var pathKeys = []key{
@@ -172,8 +186,9 @@ var linkKeys = []key{
 			c.count(&q, "peers", 2)
 			in.link.Peers = q.Int()
 		}},
-	{name: "bandwidth", syntax: "bandwidth NUMBER GB/s", required: true, doc: "Of a card to all its peers together, one direction.",
-		read: func(c *cursor, in within) { c.positive(&in.link.Bandwidth, "bandwidth", dimBytesPerSecond) }},
+	{name: "bandwidth", syntax: "bandwidth NUMBER GB/s [one_way | both_ways]", required: true,
+		doc:  "Of a card to all its peers together, one direction; a figure for both directions together says so and is halved.",
+		read: readLinkBandwidth},
 	{name: "latency", syntax: "latency NUMBER us", required: true, doc: "Of a small message to a peer.",
 		read: func(c *cursor, in within) { c.number(&in.link.Latency, "latency", dimSeconds) }},
 	{name: "library", syntax: `library "…"`, required: true, doc: "The collective library.",
@@ -191,6 +206,27 @@ var syncKeys = []key{
 		read: func(c *cursor, in within) { in.chip.Sync.Barrier = c.str("a word") }},
 	{name: "launch", syntax: `launch "…"`, required: true, doc: "The chip's word for starting a kernel.",
 		read: func(c *cursor, in within) { in.chip.Sync.Launch = c.str("a word") }},
+}
+
+var diesKeys = []key{
+	{name: "numbers", syntax: "numbers die | package", required: true, doc: "Whether cores, card memories, peaks and reached rates stand here for one die or for the package.",
+		read: func(c *cursor, in within) { in.dies.PerDie = c.word("level", []string{"die", "package"}) == "die" }},
+	{name: "bandwidth", syntax: "bandwidth NUMBER GB/s [one_way | both_ways]", required: true, doc: "From a die to the others, one direction.",
+		read: func(c *cursor, in within) { c.oneWay(&in.dies.Bandwidth, "bandwidth") }},
+	{name: "latency", syntax: "latency NUMBER ns", required: true, doc: "What an access to another die's memory takes longer.",
+		read: func(c *cursor, in within) { c.number(&in.dies.Latency, "latency", dimSeconds) }},
+	{name: "local", syntax: "local NUMBER %", required: true, doc: "Part of the memory traffic that stays within its die.",
+		read: func(c *cursor, in within) {
+			c.number(&in.dies.Local, "local", dimRatio)
+			c.inRange(&in.dies.Local, 0, 1, "a part of the traffic, 0 to 100 %")
+		}},
+}
+
+var contestedKeys = []key{
+	{name: "also", syntax: "also NUMBER UNIT", names: -2, required: true, doc: "Another figure, and who gives it.",
+		read: readAlso},
+	{name: "why", syntax: `why "…"`, required: true, doc: "Why the number that stands in the file was taken.",
+		read: func(c *cursor, in within) { in.contest.Why = c.str("the reason") }},
 }
 
 var precisionKeys = []key{
@@ -239,6 +275,18 @@ func init() {
 			read: func(c *cursor, in within) { c.count(&in.chip.Cores, "cores", 1) }},
 		{name: "power", syntax: "power NUMBER W", doc: "Rated power of the card.",
 			read: func(c *cursor, in within) { c.positive(&in.chip.Power, "power", dimWatt) }},
+		{name: "width", syntax: "width NUMBER", doc: "Lanes that execute one instruction together: a warp or wave, 1 where there is none.",
+			read: func(c *cursor, in within) { c.count(&in.chip.Width, "width", 1) }},
+		{name: "devices", syntax: "devices NUMBER", doc: "How many of what the file describes are on one card, each a rank of its own; one unless stated.",
+			read: func(c *cursor, in within) {
+				var q Quantity
+				c.count(&q, "devices", 1)
+				in.chip.Devices = q.Int()
+			}},
+		{name: "dies", syntax: "dies NUMBER { … }", inner: diesKeys, doc: "Dies of the package, and what joins them.",
+			read: readDies},
+		{name: "configure", syntax: "configure NUMBER us", doc: "What a launch takes longer when its kernel is not that of the launch before: a spatial array is laid out anew.",
+			read: func(c *cursor, in within) { c.number(&in.chip.Configure, "configure", dimSeconds) }},
 		{name: "launch", syntax: "launch NUMBER us", required: true, doc: "From one kernel's end to the next one's start when both are queued.",
 			read: func(c *cursor, in within) { c.number(&in.chip.Launch, "launch", dimSeconds) }},
 		{name: "barrier", syntax: "barrier NUMBER us", required: true, doc: "A barrier over all cores inside a kernel.",
@@ -268,14 +316,17 @@ func init() {
 			read: readAuto},
 		{name: "derate", syntax: "derate memory|engine|path|link NAME NUMBER %", names: -1, doc: "Measured part of a peak.",
 			read: readDerate},
-		{name: "peak", syntax: "peak FORMAT NUMBER TFLOPS", names: 1, doc: "A peak that is quoted for the card; held against the rates.",
-			read: func(c *cursor, in within) {
-				p := Peak{Format: c.format()}
-				c.positive(&p.FlopsPerSecond, "peak "+p.Format.String(), dimFlops)
-				if !c.bad && c.room(len(in.chip.Peaks), "peaks") {
-					in.chip.Peaks = append(in.chip.Peaks, p)
-				}
-			}},
+		{name: "peak", syntax: "peak FORMAT NUMBER TFLOPS|TOPS [dense | sparse] [of die|device|card] [at NUMBER GHz]", names: 1,
+			doc:  "A peak that is quoted; held against the rates. Dense and of the device unless it says otherwise; at the clock it was rated at.",
+			read: readPeak},
+		{name: "reached", syntax: "reached FORMAT NUMBER TFLOPS|TOPS, or: reached memory|link NAME NUMBER GB/s", names: -1,
+			doc:  "A rate that was measured; it cannot be above the peak.",
+			read: readReached},
+		{name: "contested", syntax: `contested "NUMBER'S NAME" { also NUMBER UNIT …  why "…" }`, names: 1, inner: contestedKeys, late: true,
+			doc:  "Sources contradict one another about a number: what else they say, and why it was not taken.",
+			read: readContested},
+		{name: "accept", syntax: `accept CODE "reason"`, names: 1, doc: "Answers a doubt that apogee check has about the file.",
+			read: readAccept},
 		{name: "lacks", syntax: "lacks FORMAT, …", doc: "Formats and features it does not have.",
 			read: func(c *cursor, in within) {
 				c.each(func() {
@@ -289,13 +340,14 @@ func init() {
 		keys []key
 	}{
 		{"chip", chipKeys}, {"memory", memoryKeys}, {"engine", engineKeys}, {"rate", rateKeys}, {"path", pathKeys},
-		{"link", linkKeys}, {"sync", syncKeys}, {"precision", precisionKeys},
+		{"dies", diesKeys}, {"link", linkKeys}, {"sync", syncKeys}, {"precision", precisionKeys},
+		{"contested", contestedKeys},
 	}
 }
 
 // Keyword is a word of the language, for its reference page.
 type Keyword struct {
-	// Block is where it stands: chip, memory, engine, rate, path, link, sync or precision.
+	// Block is where it stands: chip, memory, engine, rate, path, dies, link, sync, precision or contested.
 	Block string
 	// Name, Syntax and Doc say what it is; Required, that a block is wrong without it.
 	Name, Syntax, Doc string

@@ -98,6 +98,7 @@ var units = func() map[string]unit {
 		}
 		m[p+"B"], m[p+"iB"] = unit{dimBytes, dec}, unit{dimBytes, bin}
 		m[p+"B/s"], m[p+"iB/s"] = unit{dimBytesPerSecond, dec}, unit{dimBytesPerSecond, bin}
+		m[p+"b/s"] = unit{dimBytesPerSecond, dec / 8} // bits, as adapters are quoted
 	}
 	return m
 }()

@@ -12,6 +12,11 @@ import (
 //go:embed *.chip
 var files embed.FS
 
+// families holds what the chips of one family of execution have in common, for chips to extend; they are no chips.
+//
+//go:embed family/*.chip
+var families embed.FS
+
 // List gives the names of the shipped chips, sorted.
 func List() []string {
 	var out []string
@@ -22,8 +27,21 @@ func List() []string {
 	return out
 }
 
-// Text gives the file of a shipped chip.
+// Families gives the names of the shipped family files, sorted: what a chip can extend that is no chip itself.
+func Families() []string {
+	var out []string
+	entries, _ := fs.ReadDir(families, "family") // an embedded directory can always be read
+	for _, e := range entries {
+		out = append(out, strings.TrimSuffix(e.Name(), ".chip"))
+	}
+	return out
+}
+
+// Text gives the file of a shipped chip or family.
 func Text(name string) ([]byte, bool) {
 	b, err := files.ReadFile(name + ".chip")
+	if err != nil {
+		b, err = families.ReadFile("family/" + name + ".chip")
+	}
 	return b, err == nil
 }
