@@ -19,6 +19,7 @@ const (
 	MaxList       = 1_000_000  // items of one list
 	MaxText       = 4096       // bytes of one string
 	MaxCallDepth  = 256        // defs that call each other
+	MaxStates     = 1 << 16    // states of an entry
 )
 
 // Options say what to build from a program.
@@ -182,6 +183,7 @@ func (l *lowering) report(code string, at *place, format string, args ...any) *d
 	}
 	l.reported[key] = true
 	d := l.diags.Errorf(code, at.rng(), format, args...)
+	l.halted = l.halted || l.diags.Full() // what else is wrong would not be told
 	d.Where = l.scope
 	for i := len(l.calls) - 1; i >= 0 && i >= len(l.calls)-4; i-- {
 		d.Note(l.calls[i].rng(), "in the call of %s here", l.calls[i].def.name)
@@ -192,8 +194,8 @@ func (l *lowering) report(code string, at *place, format string, args ...any) *d
 // halt stops everything after a limit was passed: one message says so.
 func (l *lowering) halt(at *place, format string, args ...any) {
 	if !l.halted {
-		l.halted = true
 		l.report(CodeLimit, at, format, args...)
+		l.halted = true
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -227,6 +228,7 @@ func TestHostile(t *testing.T) {
 		"loop":         {"entry f(x: f32[B]) -> f32[B] {\n  for i in 0..900000 {\n    for j in 0..900000 {\n      let _a = 1\n    }\n  }\n  x\n}\n", CodeLimit},
 		"range":        {"let a = 0..9000000000000000000\n" + entry, CodeLimit},
 		"ops":          {"entry f(x: f32[B]) -> f32[B] {\n  var y = x\n  for i in 0..900000 {\n    y = -(-(-(-(-(-(-y))))))\n  }\n  y\n}\n", CodeLimit},
+		"rows":         {"state s[90000]: f32[B]\nentry f(x: f32[B]) -> f32[B] { x + s[0] }\n", CodeLimit},
 		"doubling":     {double + "entry f(x: f32[B]) -> f32[B] { d39(x) }\n", CodeLimit},
 		"list":         {"entry f(x: f32[B]) -> f32[B] {\n  var l = [1, 1]\n  for i in 0..64 {\n    l = l + l\n  }\n  x\n}\n", CodeLimit},
 		"text":         {"entry f(x: f32[B]) -> f32[B] {\n  var l = \"aa\"\n  for i in 0..64 {\n    l = l + l\n  }\n  x\n}\n", CodeLimit},
@@ -252,5 +254,60 @@ func TestHostile(t *testing.T) {
 				t.Errorf("expected %s, found %s", c.code, text[:min(len(text), 2000)])
 			}
 		})
+	}
+}
+
+// What asks for too many ops is refused before they are made, with the limit and what would have been.
+func TestTooManyOps(t *testing.T) {
+	const limit = 1_500_000
+	for name, c := range map[string]struct{ text, says string }{
+		"layers": {"state s[config.layers]: f32[B]\nentry f(x: f32[B]) -> f32[B] {\n  var y = x\n  for i in 0..config.layers {\n    y = -(-(y + s[i]))\n    s[i] = y\n  }\n  y\n}\n", "more than 65536 states"},
+		"rounds": {"entry f(x: f32[B]) -> f32[B] {\n  var y = x\n  for i in 0..config.layers {\n    y = " + strings.Repeat("-(", 90) + "y" + strings.Repeat(")", 90) + "\n  }\n  y\n}\n", "some 8.1e+07 ops, and may have 1500000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := Load(diag.NewSource("big.mg", []byte("config {\n  layers: int = 900000\n}\n"+c.text)), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			low, err := Lower(p, Options{MaxOps: limit})
+			runtime.ReadMemStats(&after)
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("expected %q, found %v", c.says, err)
+			}
+			if n := low.Module.MaxOp(); n > 50_000 {
+				t.Errorf("%d ops were made first", n)
+			}
+			if n := after.TotalAlloc - before.TotalAlloc; n > 100<<20 {
+				t.Errorf("%d MB were allocated first", n>>20)
+			}
+		})
+	}
+	// One that stays below is built, though its loop is long.
+	text := "entry f(x: f32[B]) -> f32[B] {\n  var y = x\n  for i in 0..60000 {\n    if i < 50000 {\n      y = -y\n    }\n  }\n  y\n}\n"
+	if _, diags := run(diag.NewSource("long.mg", []byte(text)), "", Options{MaxOps: 51_000}, nil); diags.HasErrors() {
+		t.Error(diags.Err())
+	}
+}
+
+// Once the list of mistakes is full, nothing further is built.
+func TestFullListStops(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("entry f(x: f32[B]) -> f32[B] {\n")
+	for i := range 400 {
+		fmt.Fprintf(&b, "  let a%d = x + full(f32, [%d, B, 7], 0) + full(f32, [3], %d)\n", i, i+2, i)
+	}
+	b.WriteString("  var y = x\n  for i in 0..900000 {\n    y = -y\n  }\n  y\n}\n")
+	p, err := Load(diag.NewSource("wrong.mg", []byte(b.String())), nil)
+	if err != nil {
+		return // found without lowering: as good
+	}
+	low, err := Lower(p, Options{})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	if n := low.Module.MaxOp(); n > 2000 {
+		t.Errorf("%d ops were made after the list was full", n)
 	}
 }

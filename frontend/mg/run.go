@@ -84,12 +84,34 @@ func (s *forStmt) run(l *lowering, fr []value) {
 	if !ok {
 		return
 	}
-	for _, x := range over {
+	before := l.ops
+	for i, x := range over {
 		if !l.step(s.place) {
 			return
 		}
 		fr[s.slot] = x
 		s.body.eval(l, fr)
+		if i >= roundsToJudge && (i&(roundsToJudge-1)) == 0 {
+			l.judgeLoop(s.place, before, i+1, len(over))
+		}
+	}
+}
+
+// A loop is judged by its first rounds, so that one that asks for too much is refused at once and not after gigabytes.
+const (
+	roundsToJudge = 256
+	opsToJudge    = 20_000
+)
+
+// judgeLoop refuses a loop that gave many ops in its first rounds if as many in each further one came to more than a fourth beyond the limit.
+func (l *lowering) judgeLoop(at *place, before, done, rounds int) {
+	made := l.ops - before
+	if made < opsToJudge {
+		return
+	}
+	most := l.opt.MaxOps
+	if total := float64(before) + float64(made)/float64(done)*float64(rounds); total > 1.25*float64(most) {
+		l.halt(at, "the module would have some %.2g ops, and may have %d: this loop adds %d a round, %d times", total, most, made/done, rounds)
 	}
 }
 

@@ -20,6 +20,7 @@ func (l *lowering) initStates(at *place) bool {
 		return false
 	}
 	l.hasStates = true
+	total := int64(0)
 	for _, s := range l.p.states {
 		fr := newFrame(s.slots)
 		n := int64(1)
@@ -36,6 +37,13 @@ func (l *lowering) initStates(at *place) bool {
 				c = 0
 			}
 			n = c
+		}
+		if total += n; total > MaxStates {
+			if s.row {
+				at = s.count.where()
+			}
+			l.halt(at, "the entry has more than %d states: %s alone has %d", MaxStates, s.name, n)
+			return false
 		}
 		t, ok := l.typeOf(s.typ, fr)
 		row := make([]*ir.Value, 0, min(n, 1024))
@@ -55,6 +63,9 @@ func (l *lowering) initStates(at *place) bool {
 func (l *lowering) stateSlot(s *stateDecl, index code, fr []value, at *place) **ir.Value {
 	if !l.initStates(at) {
 		return nil
+	}
+	if s.index >= len(l.states) {
+		return nil // there were too many
 	}
 	row := l.states[s.index]
 	i := int64(0)
