@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -22,7 +23,8 @@ func init() {
 		long: `
 Reads the prompt in one prefill, then writes one token after the other through the cache, always the likeliest. --prompt is raw text,
 --chat goes through the checkpoint's chat template, --tokens are token numbers. It stops at an end-of-sequence token or after -n tokens; with
---tokens it writes exactly -n. The times are those of the simulated chip: ttft to the first token, tpot for each further one.
+--tokens it writes exactly -n. The times are those of the simulated chip: ttft to the first token, tpot for each further one. The tokens that begin, end and pad texts
+are left out of the text; tokens in --json has them.
 
 --check runs the reference evaluator beside the chip on the same tokens and tells the largest and the root-mean-square difference of the scores.`,
 		example: `  apogee generate examples/r1-nano --target ascend-910b --chat '384+957=' --check
@@ -165,7 +167,8 @@ func (g *generation) run(ctx context.Context, a *app, j *job) error {
 			cmp.add(scores, want)
 		}
 	}
-	say := g.speaker(a, tok)
+	silent := silentTokens(model, tok)
+	say := g.speaker(a, tok, silent)
 	for err == nil {
 		if slices.ContainsFunc(scores, func(x float32) bool { return x != x }) {
 			return fmt.Errorf("the scores of token %d are no numbers (NaN): at --precision %s something overflows", len(ans.Tokens)+1, *g.precision)
@@ -193,8 +196,12 @@ func (g *generation) run(ctx context.Context, a *app, j *job) error {
 		return err
 	}
 	if tok != nil {
-		if ans.Text, err = tok.Decode(ans.Tokens, false); err != nil {
-			ans.Text = ""
+		// Numbers that the tokenizer does not know leave no trace.
+		if ans.Text, err = tok.Decode(slices.DeleteFunc(slices.Clone(ans.Tokens), silent), false); err != nil {
+			var unknown *tokenizer.UnknownIDError
+			if !errors.As(err, &unknown) {
+				ans.Text = ""
+			}
 		}
 	}
 	if cs, ok := s.(*driver.ChipSession); ok {
@@ -223,13 +230,34 @@ func (g *generation) run(ctx context.Context, a *app, j *job) error {
 	return ans.print(a)
 }
 
+// silentTokens says which tokens are no part of the text: those that begin, end and pad texts. Other special tokens, such as those round a model's
+// reasoning, are what the user reads it by.
+func silentTokens(model *driver.Model, tok *tokenizer.Tokenizer) func(id int32) bool {
+	ids := map[int32]bool{}
+	if tok != nil {
+		for _, id := range tok.EOS() {
+			ids[id] = true
+		}
+	}
+	g := model.Checkpoint.Generation
+	for _, id := range []*int64{g.BOS, g.PAD} {
+		if id != nil {
+			ids[int32(*id)] = true
+		}
+	}
+	return func(id int32) bool { return ids[id] }
+}
+
 // speaker writes tokens to a terminal as they come; nil where nobody watches.
-func (g *generation) speaker(a *app, tok *tokenizer.Tokenizer) func(id int32) {
+func (g *generation) speaker(a *app, tok *tokenizer.Tokenizer, silent func(int32) bool) func(id int32) {
 	if *g.json || tok == nil || !a.terminal {
 		return nil
 	}
 	s := tok.Stream(false)
 	return func(id int32) {
+		if silent(id) {
+			return
+		}
 		a.progress.done()
 		if text, err := s.Push(id); err == nil {
 			fmt.Fprint(a.out, text)
