@@ -174,6 +174,12 @@ func Op(o *ir.Op, args []*Value) ([]*Value, error) {
 	return r.op(o, args)
 }
 
+// Op evaluates one op on given operands with the evaluator's weights; symbols are those of Bind. Regions are evaluated too.
+func (e *Evaluator) Op(ctx context.Context, o *ir.Op, args []*Value) ([]*Value, error) {
+	r := &run{e: e, ctx: ctx, env: e.Bind, vals: map[*ir.Value]*Value{}}
+	return r.op(o, args)
+}
+
 func (r *run) op(o *ir.Op, args []*Value) ([]*Value, error) {
 	shapes := make([][]int64, len(o.Results()))
 	for i := range shapes {

@@ -35,9 +35,16 @@ func newValue(f format.Format, shape []int64) *Value {
 func FromTensor(t *tensor.Tensor) (*Value, error) {
 	v := &Value{Format: t.Format, Shape: t.Shape}
 	var err error
-	if t.Format.IsFloat() {
+	switch {
+	case t.Format.IsFloat():
 		v.F, err = t.F64s()
-	} else {
+	case t.Format == format.U64: // the bits: the evaluator tells large numbers from negative ones by the format
+		var b []byte
+		if b, err = t.Bytes(); err == nil {
+			v.I = make([]int64, t.Numel())
+			format.DecodeI64(t.Format, v.I, b)
+		}
+	default:
 		v.I, err = t.I64s()
 	}
 	return v, err

@@ -388,6 +388,10 @@ func Tensor(r *rand.Rand, f format.Format, dims []int64, limit int64) *tensor.Te
 			p = f.Encode(math.Ldexp(1, r.IntN(5)-2))
 		default:
 			p = f.Encode(4*r.Float64() - 2)
+			if r.IntN(16) == 0 { // the edges of what is mild
+				in := f.Info()
+				p = f.Encode([]float64{0, math.Copysign(0, -1), 1, -1, 2, -2, in.MinSubnormal, -in.MinNormal, 0.5, 1.5}[r.IntN(10)])
+			}
 		}
 		format.Put(f, data, i, p)
 	}

@@ -1,0 +1,481 @@
+package bound
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"apogee/ir"
+	"apogee/ir/eval"
+	"apogee/ir/format"
+	"apogee/ir/op"
+	"apogee/ir/shape"
+)
+
+var rules map[*op.Info]rule
+
+func init() {
+	rules = map[*op.Info]rule{
+		op.Constant: known, op.Weight: known, op.Iota: known, op.DimValue: known,
+		op.Reshape: moves, op.Transpose: moves, op.Broadcast: moves, op.Slice: moves, op.Concat: moves, op.Pad: moves, op.Reverse: moves, op.Window: moves,
+		op.Gather: picks, op.GatherElements: picks, op.Update: updates, op.ScatterElements: scatters,
+		op.Reduce: reduces, op.Cumsum: cumulates, op.TopK: sorts, op.ArgMax: largest, op.GroupRows: groups,
+		op.Einsum: contracts, op.GroupedMatmul: contracts, op.ScaledMatmul: contracts, op.Attention: attends,
+		op.Quantize: quantises, op.Dequantize: dequantises,
+	}
+}
+
+func known(*run, *ir.Op, []*Value, []*Value) error { return nil }
+
+// like evaluates an op of o's kind and attributes in f64 on other operands; a nil in attrs keeps o's.
+func (r *run) like(o *ir.Op, drop []string, args ...*eval.Value) ([]*eval.Value, error) {
+	m := ir.NewModule("bound")
+	f := m.NewFunc("f")
+	ps := make([]*ir.Value, len(args))
+	for i, a := range args {
+		ps[i] = f.AddInput(fmt.Sprint("x", i), ir.Type{Format: a.Format, Shape: shape.Of(a.Shape...)})
+	}
+	var attrs op.Attrs
+	for _, a := range o.Attrs {
+		keep := true
+		for _, d := range drop {
+			keep = keep && a.Name != d
+		}
+		if keep {
+			attrs = append(attrs, a)
+		}
+	}
+	b := ir.AtEnd(f.Body)
+	c := b.Create(o.Info, attrs, ps...)
+	if b.Err != nil {
+		return nil, b.Err
+	}
+	return r.Eval.Op(context.Background(), c, args)
+}
+
+// errors are a value's errors as an f64 tensor, large numbers in place of infinite ones so that a zero factor takes them out.
+func (v *Value) errors() *eval.Value {
+	e := &eval.Value{Format: format.F64, Shape: v.Shape, F: make([]float64, len(v.Err))}
+	for i, x := range v.Err {
+		e.F[i] = min(x, huge)
+	}
+	return e
+}
+
+// huge stands for an unknown in sums; what reaches unknown is unknown.
+const (
+	huge    = 1e200
+	unknown = 1e100
+)
+
+// magnitude is |x| in f64.
+func (v *Value) magnitude() *eval.Value {
+	m := &eval.Value{Format: format.F64, Shape: v.Shape, F: make([]float64, len(v.Err))}
+	for i := range m.F {
+		m.F[i] = math.Abs(v.at(i))
+	}
+	return m
+}
+
+// take makes errors of what sums of errors gave.
+func (v *Value) take(f func(i int) float64) {
+	for i := range v.Err {
+		e := f(i)
+		if e >= unknown || math.IsNaN(e) {
+			e = math.Inf(1)
+		}
+		v.Err[i] = e
+	}
+}
+
+// moves bounds ops whose elements come from their operands' unchanged.
+func moves(r *run, o *ir.Op, args, out []*Value) error {
+	es := make([]*eval.Value, len(args))
+	for i, a := range args {
+		es[i] = a.errors()
+	}
+	res, err := r.like(o, nil, es...)
+	if err != nil {
+		return err
+	}
+	out[0].take(func(i int) float64 { return res[0].F[i] })
+	return nil
+}
+
+// picks bounds gathers: an element whose index is not known is anything.
+func picks(r *run, o *ir.Op, args, out []*Value) error {
+	res, err := r.like(o, nil, args[0].errors(), args[1].Value)
+	if err != nil {
+		return err
+	}
+	out[0].take(func(i int) float64 { return res[0].F[i] })
+	if args[1].isExact() {
+		return nil
+	}
+	x, idx := args[0], args[1]
+	if o.Is(op.GatherElements) {
+		for i, e := range idx.Err {
+			if e != 0 {
+				out[0].Err[i] = math.Inf(1)
+			}
+		}
+		return nil
+	}
+	ax := int(o.Attrs.Int("axis", 0))
+	if ax < 0 {
+		ax += len(x.Shape)
+	}
+	inner, outer := 1, 1
+	for i, d := range x.Shape {
+		switch {
+		case i < ax:
+			outer *= int(d)
+		case i > ax:
+			inner *= int(d)
+		}
+	}
+	for p := range outer {
+		for j, e := range idx.Err {
+			if e == 0 {
+				continue
+			}
+			for k := range inner {
+				out[0].Err[(p*len(idx.Err)+j)*inner+k] = math.Inf(1)
+			}
+		}
+	}
+	return nil
+}
+
+func (v *Value) lose() {
+	for i := range v.Err {
+		v.Err[i] = math.Inf(1)
+	}
+}
+
+func updates(r *run, o *ir.Op, args, out []*Value) error {
+	if !args[2].isExact() {
+		out[0].lose()
+		return nil
+	}
+	res, err := r.like(o, nil, args[0].errors(), args[1].errors(), args[2].Value)
+	if err != nil {
+		return err
+	}
+	out[0].take(func(i int) float64 { return res[0].F[i] })
+	return nil
+}
+
+func scatters(r *run, o *ir.Op, args, out []*Value) error {
+	v := out[0]
+	if !args[1].isExact() {
+		v.lose()
+		return nil
+	}
+	x, idx, u := args[0], args[1].Value, args[2]
+	switch o.Attrs.Str("reduce", "none") {
+	case "none", "max", "min":
+		attrs := o.Attrs
+		if o.Attrs.Str("reduce", "none") != "none" { // the error of one of those that met there
+			attrs = nil
+			for _, a := range o.Attrs {
+				if a.Name == "reduce" {
+					a.Value = "max"
+				}
+				attrs = append(attrs, a)
+			}
+		}
+		res, err := r.likeWith(o, attrs, x.errors(), idx, u.errors())
+		if err != nil {
+			return err
+		}
+		v.take(func(i int) float64 { return res[0].F[i] })
+	case "add":
+		if x.F == nil { // exact, and it wraps
+			res, err := r.like(o, nil, x.errors(), idx, u.errors())
+			if err != nil {
+				return err
+			}
+			v.take(func(i int) float64 { return res[0].F[i] })
+			return nil
+		}
+		es, err := r.like(o, nil, x.errors(), idx, u.errors())
+		if err != nil {
+			return err
+		}
+		mag, err := r.like(o, nil, x.magnitude(), idx, u.magnitude())
+		if err != nil {
+			return err
+		}
+		n := float64(len(idx.I) + 1)
+		step := ulp(v.Format, 1)
+		v.take(func(i int) float64 { return es[0].F[i] + n*step*(mag[0].F[i]+es[0].F[i]) })
+	default:
+		if !x.isExact() || !u.isExact() {
+			v.lose()
+			return nil
+		}
+		if x.F != nil {
+			n := float64(len(idx.I) + 1)
+			v.take(func(i int) float64 { return n * ulp(v.Format, v.F[i]) * 4 })
+		}
+	}
+	r.rounded(v)
+	return nil
+}
+
+func (r *run) likeWith(o *ir.Op, attrs op.Attrs, args ...*eval.Value) ([]*eval.Value, error) {
+	saved := o.Attrs
+	o.Attrs = attrs
+	defer func() { o.Attrs = saved }()
+	return r.like(o, nil, args...)
+}
+
+// unit is the unit roundoff of sums of a format's numbers.
+func (r *run) unit(f format.Format) float64 {
+	if f == format.F64 {
+		return 0x1p-53
+	}
+	return r.Arith.Sum
+}
+
+func reduces(r *run, o *ir.Op, args, out []*Value) error {
+	x, v := args[0], out[0]
+	kind := o.Attrs.Str("kind", "")
+	with := func(kind string, a *eval.Value) (*eval.Value, error) {
+		attrs := append(op.Attrs(nil), o.Attrs...)
+		for i := range attrs {
+			if attrs[i].Name == "kind" {
+				attrs[i].Value = kind
+			}
+		}
+		res, err := r.likeWith(o, attrs, a)
+		if err != nil {
+			return nil, err
+		}
+		return res[0], nil
+	}
+	n := 1.0
+	if len(v.Err) > 0 {
+		n = float64(len(x.Err)) / float64(len(v.Err))
+	}
+	if x.isExact() && (x.F == nil || kind == "max" || kind == "min") {
+		return nil
+	}
+	switch kind {
+	case "max", "min", "all", "any":
+		e, err := with("max", x.errors())
+		if err != nil {
+			return err
+		}
+		v.take(func(i int) float64 {
+			if v.Format == format.Bool {
+				return min(e.F[i], 1)
+			}
+			return max(e.F[i], 0)
+		})
+	case "sum", "mean":
+		e, err := with(kind, x.errors())
+		if kind == "sum" || x.F == nil {
+			e, err = with("sum", x.errors())
+		}
+		if err != nil {
+			return err
+		}
+		m, err := with(kind, x.magnitude())
+		if err != nil {
+			return err
+		}
+		v.take(func(i int) float64 {
+			if v.F == nil {
+				return e.F[i]
+			}
+			return e.F[i] + (n+2)*r.unit(v.Format)*(m.F[i]+e.F[i])
+		})
+	case "prod":
+		if x.F == nil {
+			v.lose()
+			return nil
+		}
+		wide := x.magnitude()
+		for i := range wide.F {
+			wide.F[i] += min(x.Err[i], huge)
+		}
+		hi, err := with("prod", wide)
+		if err != nil {
+			return err
+		}
+		lo, err := with("prod", x.magnitude())
+		if err != nil {
+			return err
+		}
+		v.take(func(i int) float64 { return math.Abs(hi.F[i]-lo.F[i]) + 2*(n+2)*r.unit(v.Format)*hi.F[i] })
+	}
+	r.rounded(v)
+	return nil
+}
+
+func cumulates(r *run, o *ir.Op, args, out []*Value) error {
+	x, v := args[0], out[0]
+	if x.isExact() && x.F == nil {
+		return nil
+	}
+	e, err := r.like(o, nil, x.errors())
+	if err != nil {
+		return err
+	}
+	m, err := r.like(o, nil, x.magnitude())
+	if err != nil {
+		return err
+	}
+	ax := o.Attrs.Int("axis", 0)
+	if ax < 0 {
+		ax += int64(len(x.Shape))
+	}
+	n := float64(x.Shape[ax])
+	v.take(func(i int) float64 {
+		if v.F == nil {
+			return e[0].F[i]
+		}
+		return e[0].F[i] + (n+2)*r.unit(v.Format)*(m[0].F[i]+e[0].F[i])
+	})
+	r.rounded(v)
+	return nil
+}
+
+// contracts bounds products: |a|·δb + δa·|b| + δa·δb, and (n+2)u·|a||b| for the sums (Higham, section 3.5).
+func contracts(r *run, o *ir.Op, args, out []*Value) error {
+	a, b, v := args[0], args[1], out[0]
+	var rest []*eval.Value
+	for _, x := range args[2:] {
+		if !x.isExact() {
+			v.lose()
+			return nil
+		}
+		rest = append(rest, x.Value)
+	}
+	if a.F == nil && b.F == nil && v.F == nil && a.isExact() && b.isExact() {
+		return nil
+	}
+	product := func(x, y *eval.Value) ([]float64, error) {
+		if o.Is(op.ScaledMatmul) || o.Is(op.GroupedMatmul) && len(args) > 3 {
+			return r.scaledBound(o, x, y, rest)
+		}
+		res, err := r.like(o, []string{"format"}, append([]*eval.Value{x, y}, rest...)...)
+		if err != nil {
+			return nil, err
+		}
+		return res[0].F, nil
+	}
+	n := float64(len(a.Err)) // at most so many terms; the summed axes say how many
+	if k := terms(o, a); k > 0 {
+		n = k
+	}
+	ma, mb, ea, eb := a.magnitude(), b.magnitude(), a.errors(), b.errors()
+	if u := r.Arith.Operand; u > 0 && a.F != nil {
+		for i := range ea.F {
+			ea.F[i] += u * ma.F[i]
+		}
+		for i := range eb.F {
+			eb.F[i] += u * mb.F[i]
+		}
+	}
+	wide := &eval.Value{Format: format.F64, Shape: a.Shape, F: make([]float64, len(ma.F))}
+	for i := range wide.F {
+		wide.F[i] = ma.F[i] + ea.F[i]
+	}
+	left, err := product(ea, mb)
+	if err != nil {
+		return err
+	}
+	right, err := product(wide, eb)
+	if err != nil {
+		return err
+	}
+	all, err := product(wide, mb)
+	if err != nil {
+		return err
+	}
+	v.take(func(i int) float64 {
+		e := left[i] + right[i]
+		if v.F != nil {
+			e += (n + 4) * r.unit(v.Format) * (all[i] + right[i])
+		}
+		return e
+	})
+	r.rounded(v)
+	return nil
+}
+
+// scaledBound gives products of magnitudes of codes with their scales.
+func (r *run) scaledBound(o *ir.Op, x, y *eval.Value, rest []*eval.Value) ([]float64, error) {
+	// In the op's own formats codes round; in f32 they hold whatever magnitude errors have.
+	scales := rest[len(rest)-2:]
+	block := o.Attrs.Ints("block")
+	sx, sy := unblock(scales[0], x.Shape, block[1:]), unblock(scales[1], y.Shape, block)
+	a := &eval.Value{Format: format.F64, Shape: x.Shape, F: make([]float64, len(x.F))}
+	b := &eval.Value{Format: format.F64, Shape: y.Shape, F: make([]float64, len(y.F))}
+	for i := range a.F {
+		a.F[i] = x.F[i] * math.Abs(sx[i])
+	}
+	for i := range b.F {
+		b.F[i] = y.F[i] * math.Abs(sy[i])
+	}
+	k := y.Shape[len(y.Shape)-1]
+	n := y.Shape[len(y.Shape)-2]
+	rows := int64(len(a.F)) / max(k, 1)
+	out := make([]float64, rows*n)
+	offsets := rest[0]
+	group := int64(0)
+	for row := range rows {
+		if o.Is(op.GroupedMatmul) {
+			for group+1 < int64(len(offsets.I))-1 && row >= offsets.I[group+1] {
+				group++
+			}
+		}
+		for c := range n {
+			s := 0.0
+			for i := range k {
+				s += a.F[row*k+i] * b.F[(group*n+c)*k+i]
+			}
+			out[row*n+c] = s
+		}
+	}
+	return out, nil
+}
+
+// unblock repeats the scales of blocks for each element.
+func unblock(s *eval.Value, to []int64, block []int64) []float64 {
+	n := 1
+	for _, d := range to {
+		n *= int(d)
+	}
+	out := make([]float64, n)
+	idx := make([]int64, len(to))
+	for i := range out {
+		at := int64(0)
+		for d := range to {
+			p := idx[d]
+			if k := d - (len(to) - len(block)); k >= 0 {
+				p /= block[k]
+			}
+			at = at*s.Shape[d] + p
+		}
+		out[i] = s.F[at]
+		for d := len(to) - 1; d >= 0; d-- {
+			if idx[d]++; idx[d] < to[d] {
+				break
+			}
+			idx[d] = 0
+		}
+	}
+	return out
+}
+
+// terms is the number of products that are summed for one element.
+func terms(o *ir.Op, a *Value) float64 {
+	if !o.Is(op.Einsum) {
+		return float64(a.Shape[len(a.Shape)-1])
+	}
+	return 0
+}
