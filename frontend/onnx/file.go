@@ -34,8 +34,10 @@ type Model struct {
 	opsets map[string]int64
 	funcs  map[funcKey]*pb.FunctionProto
 
+	tensors map[string]*pb.TensorProto // what weights are read from, by name
+	names   map[*pb.TensorProto]string // and back
+
 	mu       sync.Mutex
-	tensors  map[string]*pb.TensorProto // what weights are read from, by name
 	external map[string][]byte
 	unmap    []func() error
 }

@@ -305,15 +305,15 @@ func (im *importer) literalOrWeight(name string, t *pb.TensorProto) *ir.Value {
 	if err != nil {
 		failf(CodeGraph, "tensor %q: %s", name, err)
 	}
-	if n <= MaxLiteral {
+	weight, ok := im.m.names[t]
+	if n <= MaxLiteral || !ok {
 		v := im.literal(x)
 		if v.Name == "" {
 			v.Name = name
 		}
 		return v
 	}
-	im.m.addTensor(name, t)
-	o := im.b.Declare(op.Weight, ir.A("name", name), []ir.Type{{Format: f, Shape: shape.Of(t.Dims...)}})
+	o := im.b.Declare(op.Weight, ir.A("name", weight), []ir.Type{{Format: f, Shape: shape.Of(t.Dims...)}})
 	if o == nil {
 		panic(bail{im.b.Err})
 	}

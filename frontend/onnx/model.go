@@ -40,6 +40,8 @@ func (m *Model) index() error {
 		}
 		m.tensors[t.Name] = t
 	}
+	m.names = map[*pb.TensorProto]string{}
+	(&collect{m}).all()
 	return nil
 }
 
@@ -364,4 +366,52 @@ func outOfScope(domain, name string) string {
 		return excluded[name]
 	}
 	return ""
+}
+
+// GraphInputs are the names of all inputs of the graph, those with an initialiser included: the files of a test count these.
+func (m *Model) GraphInputs() []string {
+	var out []string
+	for _, i := range m.proto.Graph.Input {
+		out = append(out, i.Name)
+	}
+	return out
+}
+
+// HasInitialiser says whether the graph gives a name a value of its own.
+func (m *Model) HasInitialiser(name string) bool {
+	_, ok := m.tensors[name]
+	return ok
+}
+
+// OpTypes lists the operators of the model, those of subgraphs and functions included, sorted, each with how often it stands there
+// where that is more than once: Add,Concat*5.
+func (m *Model) OpTypes() string {
+	count := map[string]int{}
+	var nodes func(list []*pb.NodeProto)
+	nodes = func(list []*pb.NodeProto) {
+		for _, n := range list {
+			count[opName(domainOf(n.Domain), n.OpType)]++
+			for _, a := range n.Attribute {
+				if a.G != nil {
+					nodes(a.G.Node)
+				}
+				for _, g := range a.Graphs {
+					nodes(g.Node)
+				}
+			}
+		}
+	}
+	nodes(m.proto.Graph.Node)
+	for _, f := range m.proto.Functions {
+		nodes(f.Node)
+	}
+	var out []string
+	for k, n := range count {
+		if n > 1 {
+			k += fmt.Sprintf("*%d", n)
+		}
+		out = append(out, k)
+	}
+	sort.Strings(out)
+	return strings.Join(out, ",")
 }

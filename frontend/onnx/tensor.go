@@ -221,9 +221,7 @@ func (m *Model) externalFile(loc string) ([]byte, error) {
 // Tensor gives a weight of an imported module by name: an initialiser, or a large constant. The name of one in a subgraph or in a
 // function has the nodes that lead there before it, as in outer/loop/w.
 func (m *Model) Tensor(name string) (*tensor.Tensor, error) {
-	m.mu.Lock()
 	t := m.tensors[name]
-	m.mu.Unlock()
 	if t == nil {
 		return nil, fmt.Errorf("%s: the model has no tensor %q", m.Path, name)
 	}
@@ -232,11 +230,4 @@ func (m *Model) Tensor(name string) (*tensor.Tensor, error) {
 		return nil, fmt.Errorf("%s: tensor %q: %w", m.Path, name, err)
 	}
 	return x, nil
-}
-
-// addTensor makes a message the weight of a name.
-func (m *Model) addTensor(name string, t *pb.TensorProto) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.tensors[name] = t
 }

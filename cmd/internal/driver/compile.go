@@ -24,10 +24,16 @@ type Request struct {
 	Set       map[string]string // options, config fields and symbols, as --set has them
 	Bind      map[string]int64  // symbols
 	Taps      []string          // internal values to give as results as well
-	Keep      []string          // results that must be among those of the entry; known to be missing before anything is run
-	Pipeline  string            // "" is the default for the chip
-	Verify    bool              // verify after every pass
-	Passes    passes.Options    // further options of the passes; Chip, Precision and Bind are filled in
+	// Inputs are the tensors of a run, for models whose shapes depend on them; Run and RunReference fill it in.
+	Inputs Tensors
+	// Context ends what lowering such a model runs; nil is the background.
+	Context context.Context
+	// Check, when set, judges the module of a run before it is compiled or evaluated.
+	Check    func(m *ir.Module) error
+	Keep     []string       // results that must be among those of the entry; known to be missing before anything is run
+	Pipeline string         // "" is the default for the chip
+	Verify   bool           // verify after every pass
+	Passes   passes.Options // further options of the passes; Chip, Precision and Bind are filled in
 }
 
 // Built is a compiled entry.
@@ -159,6 +165,9 @@ func (m *Model) bindings(f *ir.Func, given map[string]int64) map[string]int64 {
 	bind := map[string]int64{}
 	for k, v := range given {
 		bind[k] = v
+	}
+	if m.ONNX != nil {
+		return bind // the letters of its dimensions are its own
 	}
 	decode := false
 	for _, p := range f.Inputs() {

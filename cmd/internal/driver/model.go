@@ -15,6 +15,7 @@ import (
 	"apogee/frontend/hf"
 	"apogee/frontend/mg"
 	"apogee/frontend/models"
+	"apogee/frontend/onnx"
 	"apogee/frontend/safetensors"
 	"apogee/ir"
 	"apogee/ir/diag"
@@ -35,12 +36,16 @@ type Model struct {
 	Checkpoint *hf.Checkpoint // of a folder or a config.json
 	IR         []byte         // text of a dumped module, kept since compiling rewrites modules in place
 	Plan       *plan.Plan
+	ONNX       *onnx.Model
 	Warnings   *diag.List // what is not wrong but probably not meant
 
 	text   *diag.Source      // of a .mg file
 	mod    *ir.Module        // of IR, until somebody takes it
 	file   *safetensors.File // of UseWeights
 	config *mg.JSON          // of UseConfig
+	store  *onnx.Model       // of UseWeights
+	last   *imported         // of ONNX
+	staged *ir.Module        // a part of ONNX, to be run while the rest is imported
 }
 
 // Open finds out what a path is and reads it. Folders are checkpoints; config.json is a checkpoint without weights; other files
@@ -49,7 +54,7 @@ func Open(path string) (*Model, error) {
 	m := &Model{Path: path, Warnings: &diag.List{}}
 	s, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w; expected a .mg file, a checkpoint folder, a config.json, a dumped IR or a plan", path, cause(err))
+		return nil, fmt.Errorf("%s: %w; expected a .mg or .onnx file, a checkpoint folder, a config.json, a dumped IR or a plan", path, cause(err))
 	}
 	ext := strings.ToLower(filepath.Ext(path))
 	if s.IsDir() || ext == ".json" {
@@ -64,6 +69,9 @@ func Open(path string) (*Model, error) {
 			return nil, err
 		}
 		return m, nil
+	}
+	if ext == ".onnx" {
+		return m, m.openONNX(path)
 	}
 	text, err := readText(path, s)
 	if err != nil {
@@ -82,7 +90,7 @@ func Open(path string) (*Model, error) {
 			return nil, err
 		}
 	case ext != ".mg" && !looksLikeText(head):
-		return nil, fmt.Errorf("%s: this is no model%s; expected a .mg file, a checkpoint folder, a config.json, a dumped IR or a plan", path, known(ext))
+		return nil, fmt.Errorf("%s: this is no model%s; expected a .mg or .onnx file, a checkpoint folder, a config.json, a dumped IR or a plan", path, known(ext))
 	default:
 		m.text = diag.NewSource(path, text)
 		p, l := mg.Check(m.text, models.Import)
@@ -160,12 +168,16 @@ func cause(err error) error {
 // UseWeights gives a model that has none of its own the weights of a checkpoint folder or a .safetensors file. The config of a folder
 // fills that of a source, unless UseConfig gave another.
 func (m *Model) UseWeights(path string) error {
-	if m.Checkpoint != nil && m.Checkpoint.Weights != nil {
+	if m.ONNX != nil || m.Checkpoint != nil && m.Checkpoint.Weights != nil {
 		return fmt.Errorf("%s has weights of its own", m.Path)
 	}
 	s, err := os.Stat(path)
 	if err != nil {
-		return fmt.Errorf("%s: %w; expected a checkpoint folder or a .safetensors file", path, cause(err))
+		return fmt.Errorf("%s: %w; expected a checkpoint folder, a .safetensors or a .onnx file", path, cause(err))
+	}
+	if strings.EqualFold(filepath.Ext(path), ".onnx") {
+		m.store, err = onnx.Open(path)
+		return err
 	}
 	if !s.IsDir() {
 		m.file, err = safetensors.Open(path)
@@ -208,6 +220,11 @@ func (m *Model) Close() {
 	if m.file != nil {
 		m.file.Close()
 	}
+	for _, o := range []*onnx.Model{m.ONNX, m.store} {
+		if o != nil && m.staged == nil {
+			o.Close()
+		}
+	}
 }
 
 // maxOps bounds a module. The largest model known, its experts unrolled one by one, has 410,000 ops an entry; a config that asks for
@@ -220,6 +237,10 @@ func (m *Model) lower(req Request, act format.Format, entries []string) (*mg.Low
 	switch {
 	case m.Plan != nil:
 		return nil, fmt.Errorf("%s is a plan; it is compiled already", m.Path)
+	case m.staged != nil:
+		return &mg.Lowered{Module: m.staged.Clone(), Warnings: &diag.List{}}, nil
+	case m.ONNX != nil:
+		return m.lowerONNX(req, entries)
 	case m.IR != nil:
 		if len(req.Taps) > 0 {
 			return nil, fmt.Errorf("%s is IR, which has no taps; those of a model become results when it is dumped", m.Path)
@@ -285,6 +306,10 @@ func (m *Model) weights() eval.Weights {
 	switch {
 	case m.file != nil:
 		return m.file
+	case m.ONNX != nil:
+		return m.ONNX
+	case m.store != nil:
+		return m.store
 	case m.Checkpoint != nil && m.Checkpoint.Weights != nil:
 		return m.Checkpoint.Weights
 	}
@@ -321,6 +346,8 @@ func (m *Model) Symbols() []string {
 		return m.Program.Symbols()
 	case m.Checkpoint != nil:
 		return m.Checkpoint.Program.Symbols()
+	case m.ONNX != nil:
+		return m.ONNX.Symbols()
 	case m.IR != nil:
 		mod, err := m.parsed()
 		if err != nil {
@@ -348,6 +375,8 @@ func (m *Model) Entries() ([]string, error) {
 		return m.Program.Entries(), nil
 	case m.Checkpoint != nil:
 		return m.Checkpoint.Program.Entries(), nil
+	case m.ONNX != nil:
+		return []string{onnxEntry}, nil
 	case m.Plan != nil:
 		return nil, fmt.Errorf("%s is a plan; it is compiled already", m.Path)
 	}
@@ -375,6 +404,10 @@ func (m *Model) VocabSize() int64 {
 func (m *Model) Check() (*diag.List, error) {
 	var all diag.List
 	all.Merge(m.Warnings)
+	if m.ONNX != nil {
+		all.Merge(m.checkONNX())
+		return &all, nil
+	}
 	low, err := m.lower(Request{}, format.F32, nil)
 	if err != nil {
 		if open, ok := needsConfig(err); ok && m.config == nil && m.Program != nil {

@@ -186,6 +186,7 @@ func (m *Model) RunReference(ctx context.Context, req Request, inputs Tensors) (
 	if m.Plan != nil {
 		return nil, fmt.Errorf("%s is a plan for %s; the reference runs models", m.Path, m.Plan.Chip)
 	}
+	req.Inputs, req.Context = inputs, ctx
 	_, f, err := m.Lower(req)
 	if err != nil {
 		return nil, err
@@ -219,6 +220,7 @@ func (m *Model) RunReference(ctx context.Context, req Request, inputs Tensors) (
 func (m *Model) Run(ctx context.Context, req Request, inputs Tensors, opt exec.Options) (Tensors, *plan.Plan, error) {
 	p := m.Plan
 	if p == nil {
+		req.Inputs, req.Context = inputs, ctx
 		_, f, err := m.Lower(req)
 		if err != nil {
 			return nil, nil, err
