@@ -163,8 +163,13 @@ func (r *run) block(b *ir.Block, args []*Value) ([]*Value, error) {
 }
 
 func (r *run) op(o *ir.Op, args []*Value) ([]*Value, error) {
-	if o.Is(op.Kernel) {
+	switch o.Info {
+	case op.Kernel:
 		return r.block(o.Regions[0], args)
+	case op.If:
+		return r.branch(o, args)
+	case op.Loop:
+		return r.loop(o, args)
 	}
 	plain := make([]*eval.Value, len(args))
 	for i, a := range args {
