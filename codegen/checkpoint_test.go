@@ -15,7 +15,6 @@ import (
 	"apogee/passes"
 	"apogee/targets/bind"
 	"apogee/targets/chip"
-	"apogee/targets/chips"
 	"apogee/targets/plan"
 	"apogee/targets/sim/exec"
 )
@@ -40,7 +39,7 @@ func TestCheckpoints(t *testing.T) {
 				return x
 			}
 			tokens, want := read("len7.tokens.npy"), read("len7.logits.npy")
-			for i, chipName := range chips.List() {
+			for i, chipName := range []string{"ascend-910b", "hygon-k100-ai", "loongson-3c6000", "nvidia-h100"} {
 				t.Run(chipName, func(t *testing.T) {
 					t.Parallel()
 					ch, err := chip.Load(chipName)

@@ -1,14 +1,11 @@
 package codegen
 
 import (
-	"strings"
 	"testing"
 
-	"apogee/codegen/codegentest"
 	"apogee/ir"
 	"apogee/ir/format"
 	"apogee/ir/op"
-	"apogee/targets/chip"
 )
 
 // shapes that every op of one operand meets: a scalar, nothing, single elements, ragged sizes, six axes, more than a little chip's
@@ -21,22 +18,7 @@ var pairs = [][2][]int64{
 	{{2, 1, 3, 1, 2, 1}, {1, 5, 1, 2, 1, 3}}, {{5, 700}, {5, 1}}, {{1, 900}, {6, 900}},
 }
 
-// classesOf is what an elementwise op costs, as chip files class it.
-func classesOf(i *op.Info) []chip.OpClass {
-	switch i {
-	case op.Exp, op.Log, op.Sqrt, op.Rsqrt, op.Sin, op.Cos, op.Tanh, op.Erf, op.Atan:
-		return []chip.OpClass{chip.Transcendental}
-	case op.Sigmoid:
-		return []chip.OpClass{chip.Transcendental, chip.Divide}
-	case op.Pow:
-		return []chip.OpClass{chip.Transcendental, chip.Basic}
-	case op.Div, op.Rem, op.Reciprocal:
-		return []chip.OpClass{chip.Divide}
-	}
-	return []chip.OpClass{chip.Basic}
-}
-
-var computeFormats = []format.Format{format.F64, format.F32, format.F16, format.BF16, format.I64, format.I32, format.I16, format.I8, format.U8, format.Bool}
+var computeFormats = []format.Format{format.F64, format.F32, format.F16, format.BF16, format.I64, format.U64, format.I32, format.U32, format.I16, format.U16, format.I8, format.U8, format.Bool}
 
 // elementBound: basic arithmetic and roots round once, in f32 and then in the format where it is narrower, which can differ from
 // rounding once by a unit; transcendental functions are good to a unit of f32.
@@ -69,7 +51,7 @@ func TestElementwise(t *testing.T) {
 		for _, fm := range computeFormats {
 			f := newFn()
 			for _, i := range op.All() {
-				if i.Class != op.Elementwise || i == op.Cast || i == op.Bitcast || !canVector(c, fm, classesOf(i)...) {
+				if i.Class != op.Elementwise || i == op.Cast || i == op.Bitcast {
 					continue
 				}
 				switch len(i.Operands) {
@@ -112,7 +94,7 @@ func TestSpecialValues(t *testing.T) {
 		for _, fm := range []format.Format{format.F32, format.F16, format.BF16, format.F64, format.I32} {
 			f := newFn()
 			for _, i := range op.All() {
-				if i.Class != op.Elementwise || i == op.Cast || i == op.Bitcast || !canVector(c, fm, classesOf(i)...) || c.FlushSubnormals {
+				if i.Class != op.Elementwise || i == op.Cast || i == op.Bitcast || c.FlushSubnormals {
 					continue
 				}
 				switch len(i.Operands) {
@@ -133,17 +115,13 @@ func TestSpecialValues(t *testing.T) {
 	})
 }
 
-// TestCast: every pair of formats that the chip converts, directly or over formats that lose nothing.
+// TestCast: every pair of formats, which the chip converts in one step, over formats that lose nothing, or by a routine.
 func TestCast(t *testing.T) {
-	all := []format.Format{format.F64, format.F32, format.F16, format.BF16, format.F8E4M3FN, format.F8E5M2, format.I64, format.I32, format.I16, format.I8, format.U8, format.Bool}
+	all := []format.Format{format.F64, format.F32, format.F16, format.BF16, format.F8E4M3FN, format.F8E5M2, format.I64, format.U64, format.I32, format.U32, format.I16, format.U16, format.I8, format.U8, format.Bool}
 	eachTarget(t, func(t *testing.T, c target) {
-		e := c.EnginesOf(chip.Vector)[0]
 		f := newFn()
 		for _, a := range all {
 			for _, b := range all {
-				if !e.CanCast(a, b) && !(a == b && a.Bits() <= 32) && !(a == format.Bool && canVector(c, b, chip.Basic)) && !(b == format.Bool && canVector(c, a, chip.Basic)) {
-					continue
-				}
 				bd := bound{}
 				if b.IsFloat() && b.Bits() < 32 {
 					bd.ulps = 1 // over f32: f64 rounds to odd first, other sources are exact
@@ -163,38 +141,5 @@ func TestCast(t *testing.T) {
 		f.out(exact, f.Op(op.Bitcast, ir.A("format", format.I32), f.in(format.F32, 4, 9)))
 		f.out(exact, f.Op(op.Bitcast, ir.A("format", format.U8), f.in(format.I8, 77)))
 		f.hold(t, c, true)
-	})
-}
-
-// TestUnsupported: what a chip's engines cannot do is an error that names op, chip and format.
-func TestUnsupported(t *testing.T) {
-	eachTarget(t, func(t *testing.T, c target) {
-		for _, fm := range computeFormats {
-			for _, i := range op.All() {
-				if i.Class != op.Elementwise || i == op.Cast || i == op.Bitcast || i == op.Select || canVector(c, fm, classesOf(i)...) {
-					continue
-				}
-				f := newFn()
-				x := f.in(fm, 3)
-				args := []*ir.Value{x, x}[:len(i.Operands)]
-				v := f.tryOp(i, nil, args...)
-				if v == nil {
-					continue
-				}
-				f.out(exact, v)
-				f.done(t)
-				codegentest.EachAlone(f.f)
-				_, err := Compile(f.f, c.Chip, Options{})
-				if err == nil {
-					t.Errorf("%s on %s compiles", i.Name, fm)
-					continue
-				}
-				for _, word := range []string{i.Name, c.Name, fm.String()} {
-					if !strings.Contains(err.Error(), word) {
-						t.Errorf("%s on %s: the error lacks %q: %v", i.Name, fm, word, err)
-					}
-				}
-			}
-		}
 	})
 }

@@ -37,6 +37,11 @@ func TestMove(t *testing.T) {
 					add(op.Slice, ir.A("axis", ax, "start", shape.Const(s[ax]/3), "limit", shape.Const(s[ax])), x)
 					add(op.Slice, ir.A("axis", ax, "start", shape.Const(0), "limit", shape.Const(s[ax]), "stride", 2), x)
 					add(op.Concat, ir.A("axis", ax), x, f.in(fm, s...), x)
+					for _, w := range [][3]int64{{1, 1, 1}, {2, 1, 1}, {3, 2, 1}, {2, 3, 2}} {
+						if (w[0]-1)*w[2] < s[ax]+1 {
+							add(op.Window, ir.A("axis", ax, "size", w[0], "stride", w[1], "dilation", w[2]), x)
+						}
+					}
 					lo, hi := make([]int64, n), make([]int64, n)
 					lo[ax], hi[(ax+1)%n] = 2, 3
 					add(op.Pad, ir.A("low", lo, "high", hi), x, f.Scalar(fm, 1))

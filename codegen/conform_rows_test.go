@@ -9,7 +9,6 @@ import (
 	"apogee/ir/format"
 	"apogee/ir/op"
 	"apogee/ir/shape"
-	"apogee/targets/chip"
 )
 
 // sumBound: a sum of n terms in f32 is off by at most n-1 roundings of partial sums, each no larger than the sum of magnitudes; a format
@@ -29,9 +28,6 @@ func sumBound(f format.Format, n int64, axes int) bound {
 func TestReduce(t *testing.T) {
 	eachTarget(t, func(t *testing.T, c target) {
 		for _, fm := range computeFormats {
-			if !canVector(c, fm, chip.Basic) || fm != format.Bool && !canVector(c, fm, chip.Reduce) {
-				continue
-			}
 			f := newFn()
 			for _, s := range [][]int64{{1}, {9}, {0, 3}, {4, 5, 6}, {2, 1, 300}, {2, 2, 3, 2, 1, 3}} {
 				x := f.in(fm, s...)
@@ -62,7 +58,7 @@ func TestReduce(t *testing.T) {
 					}
 				}
 			}
-			if fm == format.F32 || fm == format.I32 {
+			if fm != format.Bool {
 				x := f.in(fm, 2, 0)
 				for _, kind := range []string{"max", "min", "sum", "prod"} {
 					f.out(exact, f.Op(op.Reduce, ir.A("kind", kind, "axes", []int64{1}), x))
@@ -76,10 +72,7 @@ func TestReduce(t *testing.T) {
 // TestCumsum: both ways, with the element and without, along every axis.
 func TestCumsum(t *testing.T) {
 	eachTarget(t, func(t *testing.T, c target) {
-		for _, fm := range []format.Format{format.F64, format.F32, format.F16, format.BF16, format.I32} {
-			if !canVector(c, fm, chip.Reduce) {
-				continue
-			}
+		for _, fm := range []format.Format{format.F64, format.F32, format.F16, format.BF16, format.I64, format.U64, format.I32, format.I8, format.U16} {
 			f := newFn()
 			for _, s := range [][]int64{{1}, {7}, {0, 2}, {3, 4, 5}, {2, 800}} {
 				x := f.in(fm, s...)
@@ -90,6 +83,12 @@ func TestCumsum(t *testing.T) {
 							b.terms = float64(s[ax])
 						}
 						f.out(b, f.Op(op.Cumsum, ir.A("axis", ax, "exclusive", k&1 != 0, "reverse", k&2 != 0), x))
+						for _, kind := range []string{"max", "min", "prod"} {
+							if b = exact; kind == "prod" {
+								b = bound{ulps: float64(s[ax] + 1)}
+							}
+							f.out(b, f.Op(op.Cumsum, ir.A("axis", ax, "kind", kind, "exclusive", k&1 != 0, "reverse", k&2 != 0), x))
+						}
 					}
 				}
 			}
@@ -114,10 +113,7 @@ func TestCumsumLong(t *testing.T) {
 // TestSearch: top_k and argmax, equal elements and NaN among them.
 func TestSearch(t *testing.T) {
 	eachTarget(t, func(t *testing.T, c target) {
-		for _, fm := range []format.Format{format.F32, format.F16, format.I32} {
-			if !canVector(c, fm, chip.Sort) {
-				continue
-			}
+		for _, fm := range []format.Format{format.F64, format.F32, format.F16, format.I64, format.U64, format.I32, format.U32, format.I16, format.U8} {
 			f := newFn()
 			for _, s := range [][]int64{{1}, {8}, {3, 17}, {2, 3, 64}, {5, 1, 256}} {
 				for _, kd := range []kindOf{normal, special} {
@@ -158,7 +154,7 @@ func TestTooLong(t *testing.T) {
 // TestIndex: gather, gather_elements and scatter_elements with indices in range, from the end and beyond, of both formats.
 func TestIndex(t *testing.T) {
 	eachTarget(t, func(t *testing.T, c target) {
-		for _, fm := range []format.Format{format.F32, format.BF16, format.I64, format.U8} {
+		for _, fm := range []format.Format{format.F32, format.BF16, format.I64, format.U64, format.F64, format.U8} {
 			f := newFn()
 			for _, ixf := range []format.Format{format.I32, format.I64} {
 				for _, s := range []struct {
@@ -172,9 +168,6 @@ func TestIndex(t *testing.T) {
 					f.out(exact, f.Op(op.Gather, ir.A("axis", s.ax), f.in(fm, s.x...), f.input(anyIndex, n, ixf, s.i...)))
 				}
 				for _, s := range [][]int64{{6}, {3, 5}, {2, 4, 3}} {
-					if fm.Bits() == 64 && !canVector(c, format.I64, chip.Basic) {
-						continue
-					}
 					for ax := range s {
 						is := append([]int64{}, s...)
 						is[ax] = 4
@@ -183,7 +176,7 @@ func TestIndex(t *testing.T) {
 						f.out(exact, f.Op(op.GatherElements, ir.A("axis", ax), x, ix))
 						f.out(exact, f.Op(op.ScatterElements, ir.A("axis", ax), x, ix, f.in(fm, is...)))
 						f.out(exact, f.Op(op.ScatterElements, ir.A("axis", ax), x, ix, f.Scalar(fm, 2)))
-						if canVector(c, fm, chip.Basic) {
+						{
 							for _, r := range []string{"add", "mul", "max", "min"} {
 								b := exact
 								if fm.IsFloat() && (r == "add" || r == "mul") { // each of up to four updates rounds, in f32 and in the format
@@ -219,11 +212,7 @@ func TestGroupRows(t *testing.T) {
 // random numbers do not meet; dequantize rounds a product once.
 func TestScales(t *testing.T) {
 	eachTarget(t, func(t *testing.T, c target) {
-		e := c.EnginesOf(chip.Vector)[0]
-		for _, q := range []format.Format{format.I8, format.F8E4M3FN} {
-			if q == format.F8E4M3FN && !e.CanCast(format.F32, q) {
-				continue
-			}
+		for _, q := range []format.Format{format.I8, format.F8E4M3FN, format.F8E5M2, format.U8} {
 			f := newFn()
 			for _, s := range []struct{ x, block []int64 }{
 				{[]int64{8}, []int64{8}}, {[]int64{3, 10}, []int64{4}}, {[]int64{3, 300}, []int64{128}}, {[]int64{5, 1, 6}, []int64{1}},

@@ -121,7 +121,10 @@ func (e *eval) convert(dst, src tile.View, dims []int64, saturate bool) {
 	}
 	// Formats in between must hold every value of the one or, if it is only the last step that rounds or saturates, of the other.
 	way := t.CastRoute(from, to, func(f format.Format) bool {
-		return holds(f, from) || from.IsInt() && f.IsInt() && to.IsInt() && f.Bits() >= to.Bits()
+		if from.IsInt() && to.IsInt() && !holds(to, from) { // wraps
+			return f.IsInt() && f.Bits() >= to.Bits()
+		}
+		return holds(f, from)
 	})
 	if way == nil {
 		e.b.Vec(e.queue, one, dst, src, none, none) // which says what is missing

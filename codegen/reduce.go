@@ -76,7 +76,7 @@ func neutral(kind string, f format.Format) float64 {
 		return negInf
 	case "min":
 		if f.IsInt() {
-			return float64(f.MaxInt())
+			return float64(f.MaxUint()) // of 64 bits rounded up, which saturates
 		}
 		return -negInf
 	}
@@ -128,12 +128,11 @@ func (e *eval) reduces(f format.Format, fn plan.Fn) bool {
 	t := plan.Tile{Mem: e.mem, Format: f, Size: tile.Consts(1), Stride: []int64{1}}
 	q := e.b.T.Queues[e.queue].Name
 	one := plan.Instr{Op: plan.VReduce, Fn: fn, Dst: t, A: t, B: plan.NoTile, C: plan.NoTile, Dst2: plan.NoTile}
-	if _, _, ok := bind.VectorRate(e.b.T.Chip, q, &one); ok {
+	if bind.NativeRate(e.b.T.Chip, q, &one) {
 		return true
 	}
 	one.Op, one.B = plan.Vec, t
-	_, _, ok := bind.VectorRate(e.b.T.Chip, q, &one)
-	return !ok
+	return !bind.NativeRate(e.b.T.Chip, q, &one)
 }
 
 func (e *eval) cumsum(o *ir.Op) *local {

@@ -264,9 +264,9 @@ func widenAround(r *rewrite.Rewriter, o *ir.Op) bool {
 		}
 		classes = classesOf(o)
 		if (o.Is(op.Div) || o.Is(op.Rem) || o.Is(op.Pow)) && !f.IsFloat() {
-			classes = []chip.OpClass{chip.Basic}
-			if g = l.standIn(f, classes...); g == f {
-				g = format.I32
+			// The quotient of two numbers of at most 16 bits is one of 32.
+			if g = format.I32; !exact(f, g) {
+				g = f
 			}
 			break
 		}
@@ -289,10 +289,32 @@ func widenAround(r *rewrite.Rewriter, o *ir.Op) bool {
 	}
 	out := make([]*ir.Value, len(n.Results()))
 	for i, v := range n.Results() {
+		// The largest of nothing is the least of the format, not of the stand-in.
+		if kind := o.Attrs.Str("kind", ""); f.IsInt() && (kind == "max" || kind == "min") && foldsNothing(o) {
+			if kind == "max" {
+				v = b.Op(op.Max, nil, v, b.Scalar(g, float64(f.MinInt())))
+			} else {
+				v = b.Op(op.Min, nil, v, b.Scalar(g, float64(f.MaxUint())))
+			}
+		}
 		out[i] = b.Cast(v, o.Result(i).Type.Format)
 	}
 	r.Replace(o, out...)
 	return true
+}
+
+// foldsNothing reports whether some result of a reduction or a running one folds no element.
+func foldsNothing(o *ir.Op) bool {
+	if o.Is(op.Cumsum) {
+		return o.Attrs.Bool("exclusive", false)
+	}
+	x := o.Arg(0)
+	for _, a := range o.Attrs.Ints("axes") {
+		if dim(x, axis(a, x.Type.Rank())) == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // scalarLike is a literal scalar of a value's format.
@@ -370,9 +392,10 @@ func expandPower(r *rewrite.Rewriter, o *ir.Op) bool {
 	}
 	b := r.At(o)
 	zero, one := scalarLike(b, x, 0), scalarLike(b, x, 1)
-	bits := 31
+	most := f.Bits() - 1
+	bits := most
 	if c, ok := constant(n); ok && c >= 0 {
-		for bits = 0; bits < 31 && c >= math.Ldexp(1, bits); bits++ {
+		for bits = 0; bits < most && c >= math.Ldexp(1, bits); bits++ {
 		}
 	}
 	res, sq := b.Op(op.Broadcast, ir.A("shape", o.Result(0).Type.Shape), one), x

@@ -40,6 +40,13 @@ var productRules = rewrite.Set{
 				}
 				b := r.At(o)
 				args := o.Args()
+				// In a format that holds the sum as well as the result does.
+				out := o.Result(0).Type.Format
+				if from := args[i].Type.Format; from.IsInt() && out.Bits() > from.Bits() {
+					args[i] = b.Cast(args[i], out)
+				} else if narrowFloat(from) {
+					args[i] = b.Cast(args[i], format.F32)
+				}
 				args[i] = b.Op(op.Reduce, ir.A("kind", "sum", "axes", lone), args[i])
 				if i == 0 {
 					e.A = left
@@ -137,10 +144,12 @@ func productIntoSum(r *rewrite.Rewriter, o *ir.Op) bool {
 		g = format.F32
 	case f.IsFloat():
 		g = format.F64
-	case !l.has(g, chip.Basic, chip.Reduce):
+	case g.Bits() > 32: // sums wrap, with a sign or without
+		g = format.I64
+	default:
 		g = format.I32
 	}
-	if !l.has(g, chip.Basic) || sum != "" && !l.has(g, chip.Reduce) {
+	if !l.can(g, chip.Basic) || sum != "" && !l.can(g, chip.Reduce) {
 		return false
 	}
 	b := r.At(o)

@@ -122,15 +122,13 @@ func (k *K) Vec2(queue int, i plan.Instr, dst, dst2, a, b, c View) {
 	}
 	i.Dst, i.Dst2, i.A, i.B, i.C = k.tile(dst), k.tile(dst2), k.tile(a), k.tile(b), k.tile(c)
 	class, f, ok := bind.VectorRate(k.T.Chip, k.T.Queues[queue].Name, &i)
-	if !ok && i.Op == plan.Vec && (i.Fn == plan.VCopy || i.Fn == plan.VSelect) && dst.Format.Bits() == 64 {
+	native := bind.NativeRate(k.T.Chip, k.T.Queues[queue].Name, &i)
+	if !native && i.Op == plan.Vec && (i.Fn == plan.VCopy || i.Fn == plan.VSelect) && dst.Format.Bits() == 64 {
 		k.halves(queue, i, dst, a, b, c)
 		return
 	}
 	if !ok {
 		k.Fail("%s%s has no vector rate for %s operations on %s", k.what(), k.T.Chip.Name, class, f)
-	}
-	if i.Op == plan.Vec && i.Fn == plan.VCast && !k.T.Casts(a.Format, dst.Format) {
-		k.Fail("%s%s does not convert %s to %s", k.what(), k.T.Chip.Name, a.Format, dst.Format)
 	}
 	k.emit(i, access{a.Buf, false}, access{b.Buf, false}, access{c.Buf, false}, access{dst.Buf, true}, access{dst2.Buf, true})
 }
@@ -139,7 +137,7 @@ func (k *K) Vec2(queue int, i plan.Instr, dst, dst2, a, b, c View) {
 func (k *K) halves(queue int, i plan.Instr, dst, a, b, c View) {
 	pattern := dst.Format.Encode(i.Imm)
 	if dst.Format.IsInt() {
-		pattern = uint64(int64(i.Imm))
+		pattern = dst.Format.EncodeMode(i.Imm, format.Mode{Round: format.TowardZero})
 	}
 	for h := int64(0); h < 2; h++ {
 		half := func(v View) View {

@@ -5,6 +5,7 @@
 package bind
 
 import (
+	"apogee/ir/format"
 	"strings"
 
 	"apogee/targets/chip"
@@ -60,7 +61,7 @@ func Rules(c *chip.Chip) *plan.Rules {
 		if e.Kind != chip.Vector {
 			continue
 		}
-		v := plan.VectorRule{Queue: e.Queue, Mems: e.Mem, Casts: casts(e.Casts)}
+		v := plan.VectorRule{Queue: e.Queue, Mems: e.Mem, Casts: casts(e.Casts), Emulates: e.Emulate(format.F32, chip.Basic) != nil}
 		for _, x := range e.Vector {
 			known := false
 			for _, f := range v.Formats {

@@ -42,14 +42,24 @@ func VectorPasses(in *plan.Instr, columns int64) (f format.Format, list []Pass) 
 }
 
 // VectorEngine finds, among the engines of one queue, the first one that has the rates of all passes of an instruction in a format,
-// and those rates; if none has, which class is missing.
+// and those rates; else the first one that emulates what it has no rates for. If none does, it says which class is missing.
 func VectorEngine(engines []*chip.Engine, in *plan.Instr, f format.Format, list []Pass) (e *chip.Engine, rates []*chip.VectorRate, missing chip.OpClass) {
+	if e, rates, missing = vectorEngine(engines, in, f, list, EngineRate); e == nil {
+		if other, all, _ := vectorEngine(engines, in, f, list, anyRate); other != nil {
+			return other, all, ""
+		}
+	}
+	return e, rates, missing
+}
+
+func vectorEngine(engines []*chip.Engine, in *plan.Instr, f format.Format, list []Pass,
+	rate func(*chip.Engine, *plan.Instr, format.Format, chip.OpClass) *chip.VectorRate) (e *chip.Engine, rates []*chip.VectorRate, missing chip.OpClass) {
 	have := 0
 	missing = list[0].Class
 	for _, e := range engines {
 		rates = rates[:0]
 		for _, p := range list {
-			r := EngineRate(e, in, f, p.Class)
+			r := rate(e, in, f, p.Class)
 			if r == nil || !(r.ElementsPerCycle.Value > 0) {
 				if len(rates) >= have {
 					have, missing = len(rates), p.Class
@@ -65,10 +75,25 @@ func VectorEngine(engines []*chip.Engine, in *plan.Instr, f format.Format, list 
 	return nil, nil, missing
 }
 
+// anyRate is EngineRate, or the rate of a routine.
+func anyRate(e *chip.Engine, in *plan.Instr, f format.Format, class chip.OpClass) *chip.VectorRate {
+	if r := EngineRate(e, in, f, class); r != nil {
+		return r
+	}
+	if in.Op == plan.Vec && in.Fn == plan.VCast {
+		return e.EmulateCast(in.A.Format, in.Dst.Format)
+	}
+	return e.Emulate(f, class)
+}
+
 // EngineRate gives the rate at which a vector engine does one class of an instruction's work on a format, or nil. What has no
 // rate of its own may have another's: a cast that of the other format, the wider first; a bool that of the narrowest integer;
 // bits that are only moved that of the narrowest format that is at least as wide.
 func EngineRate(e *chip.Engine, in *plan.Instr, f format.Format, class chip.OpClass) *chip.VectorRate {
+	cast := in.Op == plan.Vec && in.Fn == plan.VCast && in.A.Format != in.Dst.Format
+	if cast && !e.CanCast(in.A.Format, in.Dst.Format) {
+		return nil
+	}
 	if r := e.Rate(f, class); r != nil {
 		return r
 	}
@@ -99,16 +124,38 @@ func EngineRate(e *chip.Engine, in *plan.Instr, f format.Format, class chip.OpCl
 	return nil
 }
 
-// VectorRate says whether some vector engine of a queue has all rates that an instruction needs; if not, which class of
-// operations on which format is missing.
+// VectorRate says whether some vector engine of a queue has all rates that an instruction needs, or emulates what it lacks; if not, which
+// class of operations on which format is missing.
 func VectorRate(c *chip.Chip, queue string, in *plan.Instr) (missing chip.OpClass, f format.Format, ok bool) {
 	f, list := VectorPasses(in, 1)
-	var engines []*chip.Engine
+	e, _, missing := VectorEngine(vectorEngines(c, queue), in, f, list)
+	return missing, f, e != nil
+}
+
+// NativeRate says whether some vector engine of a queue has all rates that an instruction needs of its own.
+func NativeRate(c *chip.Chip, queue string, in *plan.Instr) bool {
+	f, list := VectorPasses(in, 1)
+	e, _, _ := vectorEngine(vectorEngines(c, queue), in, f, list, EngineRate)
+	return e != nil
+}
+
+// Emulated says in a few words by what routine a vector instruction is done; "" when the engine does it by itself, or not at all.
+func Emulated(c *chip.Chip, queue string, in *plan.Instr) string {
+	f, list := VectorPasses(in, 1)
+	_, rates, _ := VectorEngine(vectorEngines(c, queue), in, f, list)
+	for _, r := range rates {
+		if r.Emulated != "" {
+			return r.Emulated
+		}
+	}
+	return ""
+}
+
+func vectorEngines(c *chip.Chip, queue string) (engines []*chip.Engine) {
 	for _, e := range c.Engines {
 		if e.Queue == queue && e.Kind == chip.Vector {
 			engines = append(engines, e)
 		}
 	}
-	e, _, missing := VectorEngine(engines, in, f, list)
-	return missing, f, e != nil
+	return engines
 }

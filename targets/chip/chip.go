@@ -272,7 +272,9 @@ type VectorRate struct {
 	Op     OpClass
 	// ElementsPerCycle is of one unit.
 	ElementsPerCycle Quantity
-	Range            diag.Range
+	// Emulated says how a routine does it, for a rate that [Engine.Emulate] made; "" for the engine's own.
+	Emulated string
+	Range    diag.Range
 }
 
 // FormatPair is a conversion.

@@ -462,6 +462,9 @@ func (c *checker) vectorFormats(k *Kernel, i int) {
 // takes says whether a vector engine does an instruction in its formats. What only moves bits needs a format that is as wide at
 // least, and a bool is worked on as any integer.
 func (r *VectorRule) takes(in *Instr) bool {
+	if r.Emulates {
+		return true
+	}
 	f := in.WorkFormat()
 	if in.Op == Vec && in.Fn == VCast {
 		return in.A.Format == in.Dst.Format || hasCast(r.Casts, in.A.Format, in.Dst.Format)

@@ -331,17 +331,6 @@ func TestErrors(t *testing.T) {
 		{"no such path", func(p *plan.Plan, k *plan.Kernel) { k.Code[15].Path = 0 }, []string{"CLOCK001", "instruction 15", "not from l1 to l0a"}},
 		{"no rate", func(p *plan.Plan, k *plan.Kernel) { k.Code[20].A.Format = format.F8E4M3FN },
 			[]string{"CLOCK002", "instruction 20", "no engine of queue m multiplies f8e4m3fn by f16 into f32", "mmad l0c:l0_c", "toy.mg:21:3"}},
-		{"no vector rate", func(p *plan.Plan, k *plan.Kernel) {
-			k.Code[20] = plantest.Instr(plan.Vec, plantest.V)
-			x := tile(plantest.UB, 0, format.BF16, 1, 16, 32)
-			k.Locals[0].Mem, x.Local = plantest.UB, 0
-			k.Code[20].Fn, k.Code[20].Dst, k.Code[20].A = plan.VExp, x, x
-			for i := range k.Code {
-				if k.Code[i].Op == plan.Move {
-					k.Code[i] = k.Code[20]
-				}
-			}
-		}, []string{"CLOCK002", "has a rate for transcendental operations on bf16"}},
 		{"a signal too few", func(p *plan.Plan, k *plan.Kernel) { k.Code[12].Flag = 3; k.Code[12].Queue = plantest.Feed },
 			[]string{"CLOCK003", "instruction 9", "queue mte2 waits for a signal that never comes", "expected a signal of flag l1_free", "queue mte1 waits at instruction 13: wait_flag l1_full"}},
 		{"a register too many", func(p *plan.Plan, k *plan.Kernel) { k.Code[10].A.Base = plan.R(99) }, []string{"PLAN020"}},

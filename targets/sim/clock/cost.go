@@ -286,7 +286,10 @@ func (cs *costs) vector(i int, in *plan.Instr, regs []int64) (*cost, error) {
 	cycles := 0.0
 	for j, p := range list {
 		r := rates[j]
-		v := m.use(fmt.Sprintf("%s: rate %s %s", name, r.Format, r.Op), r.ElementsPerCycle)
+		v := r.ElementsPerCycle.Value
+		if r.Emulated == "" {
+			m.use(fmt.Sprintf("%s: rate %s %s", name, r.Format, r.Op), r.ElementsPerCycle)
+		}
 		cycles += math.Ceil(float64(elems*p.Times)/(v*derate) - 1e-9)
 	}
 	c.startup = ticks(m.use(name+": startup", engine.Startup))
