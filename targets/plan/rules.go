@@ -37,8 +37,8 @@ type MatrixRule struct {
 type VectorRule struct {
 	// Emulates says that it works on any format and converts between any two, by routines of its own instructions.
 	Emulates bool
-	Queue   string
-	Mems    []string // memories that it works in
-	Formats []format.Format
-	Casts   []Cast
+	Queue    string
+	Mems     []string // memories that it works in
+	Formats  []format.Format
+	Casts    []Cast
 }
