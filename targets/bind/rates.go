@@ -144,8 +144,8 @@ func Emulated(c *chip.Chip, queue string, in *plan.Instr) string {
 	f, list := VectorPasses(in, 1)
 	_, rates, _ := VectorEngine(vectorEngines(c, queue), in, f, list)
 	for _, r := range rates {
-		if r.Emulated != "" {
-			return r.Emulated
+		if how := r.Emulated(); how != "" {
+			return how
 		}
 	}
 	return ""

@@ -272,9 +272,7 @@ type VectorRate struct {
 	Op     OpClass
 	// ElementsPerCycle is of one unit.
 	ElementsPerCycle Quantity
-	// Emulated says how a routine does it, for a rate that [Engine.Emulate] made; "" for the engine's own.
-	Emulated string
-	Range    diag.Range
+	Range            diag.Range
 }
 
 // FormatPair is a conversion.

@@ -97,8 +97,19 @@ func steps(f format.Format, op OpClass, word int) (n int, what string) {
 }
 
 func emulated(base *VectorRate, f format.Format, op OpClass, n int, what string) *VectorRate {
-	r := &VectorRate{Format: f, Op: op, Emulated: what, Range: base.Range}
-	r.ElementsPerCycle = base.ElementsPerCycle
-	r.ElementsPerCycle.Value /= float64(n)
-	return r
+	return &VectorRate{Format: f, Op: op, Range: base.Range, ElementsPerCycle: Quantity{
+		Value: base.ElementsPerCycle.Value / float64(n), Unit: base.ElementsPerCycle.Unit, Written: byRoutine, Source: what, Confidence: Derived,
+		Range: base.ElementsPerCycle.Range,
+	}}
+}
+
+// byRoutine marks the quantity of an emulated rate, which no file has written.
+const byRoutine = "emulated"
+
+// Emulated says in a few words how a routine does it, for a rate that [Engine.Emulate] made; "" for an engine's own.
+func (r *VectorRate) Emulated() string {
+	if r.ElementsPerCycle.Written == byRoutine {
+		return r.ElementsPerCycle.Source
+	}
+	return ""
 }

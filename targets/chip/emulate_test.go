@@ -16,7 +16,7 @@ func TestEmulate(t *testing.T) {
 	}}
 	rate := func(f format.Format, op chip.OpClass) float64 {
 		r := e.Emulate(f, op)
-		if r == nil || r.Emulated == "" || r.Format != f || r.Op != op {
+		if r == nil || r.Emulated() == "" || r.Format != f || r.Op != op {
 			t.Fatalf("%s %s: %+v", f, op, r)
 		}
 		return r.ElementsPerCycle.Value

@@ -287,7 +287,7 @@ func (cs *costs) vector(i int, in *plan.Instr, regs []int64) (*cost, error) {
 	for j, p := range list {
 		r := rates[j]
 		v := r.ElementsPerCycle.Value
-		if r.Emulated == "" {
+		if r.Emulated() == "" {
 			m.use(fmt.Sprintf("%s: rate %s %s", name, r.Format, r.Op), r.ElementsPerCycle)
 		}
 		cycles += math.Ceil(float64(elems*p.Times)/(v*derate) - 1e-9)
