@@ -2,6 +2,7 @@ package mg
 
 import (
 	"math"
+	"strings"
 
 	"apogee/ir"
 	"apogee/ir/op"
@@ -32,6 +33,7 @@ func init() {
 		{"format_of", 1, 1, nil, "format_of(x) is a tensor's number format.", builtinFormat},
 		{"float", 1, 1, nil, "float(n) is a number as a 64-bit float.", builtinFloat},
 		{"int", 1, 1, nil, "int(x) is a number that is whole, as an int.", builtinInt},
+		{"covers", 2, 2, nil, "covers(names, name) says whether a list of dotted names has a name, or one that begins or ends it at a dot.", builtinCovers},
 		{"full", 3, 3, nil, "full(format, shape, number) is a tensor filled with a number.", builtinFull},
 	} {
 		builtins[b.name] = b
@@ -122,6 +124,23 @@ func builtinInt(l *lowering, c *builtinCode, args, _ []value) value {
 		return l.wrong(c, 0, "a whole number", args[0])
 	}
 	return dimValue(d)
+}
+
+func builtinCovers(l *lowering, c *builtinCode, args, _ []value) value {
+	if args[0].kind != kList || !allKind(args[0].list(), kString) {
+		return l.wrong(c, 0, "a list of strings", args[0])
+	}
+	if args[1].kind != kString {
+		return l.wrong(c, 1, "a string", args[1])
+	}
+	name := args[1].str()
+	for _, v := range args[0].list() {
+		m := v.str()
+		if m == name || m != "" && (strings.HasPrefix(name, m) && name[len(m)] == '.' || strings.HasSuffix(name, m) && name[len(name)-len(m)-1] == '.') {
+			return boolValue(true)
+		}
+	}
+	return boolValue(false)
 }
 
 func builtinFull(l *lowering, c *builtinCode, args, _ []value) value {

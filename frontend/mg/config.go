@@ -159,7 +159,10 @@ func (l *lowering) fillField(f *field, j *JSON, obj *JSONObject, path string) va
 				continue
 			}
 			v := obj.Values[i]
-			if given != nil && given.String() != v.String() {
+			if given != nil && v.Value == nil {
+				continue // null under one of two names says nothing
+			}
+			if given != nil && given.Value != nil && given.String() != v.String() {
 				l.diags.Errorf(CodeConfigType, obj.Ranges[i], "%s and %s are the same field and differ", first, k).
 					Expect(given.String(), v.String())
 			}
@@ -395,12 +398,17 @@ func (l *lowering) constrain(f *field, v value, j *JSON, path string) {
 }
 
 func fieldOf(j *JSON, f *field) *JSON {
+	var null *JSON
 	for _, n := range f.names {
-		if g := j.Get(n); g != nil {
+		switch g := j.Get(n); {
+		case g == nil:
+		case g.Value != nil:
 			return g
+		case null == nil:
+			null = g
 		}
 	}
-	return nil
+	return null
 }
 
 // member returns a field of an object that has its value.

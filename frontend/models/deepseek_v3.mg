@@ -2,6 +2,7 @@
 // the same: multi-head latent attention, routed experts without an auxiliary loss, YaRN, FP8 in blocks.
 import "std"
 import "huggingface"
+import "rope"
 
 model deepseek_v3 {
   architectures = ["DeepseekV3ForCausalLM"]
@@ -18,7 +19,7 @@ config {
   qk_nope_head_dim: int where > 0
   qk_rope_head_dim: int where config.qk_rope_head_dim % 2 == 0
   v_head_dim: int where > 0
-  attention_bias: bool = false where == false
+  attention_bias: bool = false
 
   intermediate_size: int where > 0
   moe_intermediate_size: int where > 0
@@ -35,18 +36,8 @@ config {
   routed_scaling_factor: float = 1.0
   num_nextn_predict_layers: int = 0 where >= 0
 
-  rope_theta: float = 10000.0
-  rope_scaling: {
-    type, rope_type: "yarn"
-    factor: float where >= 1
-    original_max_position_embeddings: int where > 0
-    beta_fast: float = 32.0
-    beta_slow: float = 1.0
-    mscale: float = 1.0
-    mscale_all_dim: float = 0.0
-  }?
   rope_interleave: bool = true where == true
-  ignore num_key_value_heads, head_dim, qk_head_dim, max_position_embeddings, ep_size, aux_loss_alpha, seq_aux
+  ignore num_key_value_heads, head_dim, qk_head_dim, ep_size, aux_loss_alpha, seq_aux
 }
 
 options {
@@ -84,15 +75,14 @@ entry decode_each(tokens: i32[B, T], pos: i32[B]) -> (logits: f32[B, T, config.v
 }
 
 def forward(tokens: i32[B, T], pos: i32[..], cached: bool) -> f32[B, T, config.vocab_size] {
-  let freq, mult, scale = positions()
-  let cos, sin = rotary(pos, T, freq, mult)
+  let cos, sin = rotary_positions(pos, T, R)
   let visible = causal(pos, T, if cached { S } else { T })
   var x = embed(tokens)
   tap "hidden.0", x
   for i in 0..config.num_hidden_layers {
     scope "layers.{i}"
     let at = "model.layers.{i}"
-    x = x + latent_attention(i, norm(x, "{at}.input_layernorm"), pos, cos, sin, visible, scale, cached)
+    x = x + latent_attention(i, norm(x, "{at}.input_layernorm"), pos, cos, sin, visible, cached)
     let h = norm(x, "{at}.post_attention_layernorm")
     x = x + if i < config.first_k_dense_replace { dense(h, "{at}.mlp") } else { moe(i, h, "{at}.mlp") }
     tap "hidden.{i + 1}", x
@@ -100,29 +90,28 @@ def forward(tokens: i32[B, T], pos: i32[..], cached: bool) -> f32[B, T, config.v
   logits_of(x)
 }
 
-// Rotary frequencies, the factor of cosines and sines, and the factor of the scores.
-def positions() -> (freq: list, mult: float, scale: float) {
-  let base = frequencies(config.rope_theta, R)
-  let s = config.rope_scaling
-  if s == none {
-    (base, 1.0, 1 / sqrt(P + R))
+// The factor of the scores; YaRN sharpens them.
+def score_scale() -> float {
+  let s = config.rope_parameters
+  if s == none or s.rope_type != "yarn" or s.mscale_all_dim == none {
+    1 / sqrt(P + R)
   } else {
     let all = yarn_scale(s.factor, s.mscale_all_dim)
-    (yarn_frequencies(base, config.rope_theta, R, s), yarn_scale(s.factor, s.mscale) / all, all * all / sqrt(P + R))
+    all * all / sqrt(P + R)
   }
 }
 
 // Multi-head latent attention (2412.19437, section 2.1.1, equations 1 to 11): queries, keys and values come
 // out of two narrow latents; only that of keys and values is kept, beside one rotated key for all heads.
 def latent_attention(
-  i: int, x: act[B, T, D], pos: i32[..], cos: f32[..L], sin: f32[..L], visible: bool[..M], scale: float, cached: bool,
+  i: int, x: act[B, T, D], pos: i32[..], cos: f32[..L], sin: f32[..L], visible: bool[..M], cached: bool,
 ) -> act[B, T, D] {
   scope "attn"
   let at = "model.layers.{i}.self_attn"
   let q = reshape(queries(x, at), [B, T, H, P + R])
   let q_rope = rope_interleaved(q[.., P:], cos, sin)
 
-  let kv = project(x, "{at}.kv_a_proj_with_mqa", C + R)
+  let kv = project(x, "{at}.kv_a_proj_with_mqa", C + R, config.attention_bias)
   let c_new = norm(kv[.., :C], "{at}.kv_a_layernorm", 1e-6)
   let k_new = reshape(rope_interleaved(reshape(kv[.., C:], [B, T, 1, R]), cos, sin), [B, T, R])
   latent[i] = update(latent[i], c_new, pos, axis=1)
@@ -134,17 +123,17 @@ def latent_attention(
   let up = reshape(project(c, "{at}.kv_b_proj", H * (P + V)), [B, keys, H, P + V])
   let by_content = einsum("bthd,bshd->bhts", q[.., :P], up[.., :P], format=f32)
   let by_position = einsum("bthr,bsr->bhts", q_rope, k_rope, format=f32)
-  let scores = (by_content + by_position) * scale
+  let scores = (by_content + by_position) * score_scale()
   let p = softmax(select(visible, scores, -inf))
   let y = einsum("bhts,bshv->bthv", p, up[.., P:], format=act)
-  project(reshape(y, [B, T, H * V]), "{at}.o_proj", D)
+  project(reshape(y, [B, T, H * V]), "{at}.o_proj", D, config.attention_bias)
 }
 
 def queries(x: act[B, T, D], at: string) -> act[B, T, H * (P + R)] {
   if config.q_lora_rank == none {
     project(x, "{at}.q_proj", H * (P + R))
   } else {
-    let c_q = norm(project(x, "{at}.q_a_proj", config.q_lora_rank), "{at}.q_a_layernorm", 1e-6)
+    let c_q = norm(project(x, "{at}.q_a_proj", config.q_lora_rank, config.attention_bias), "{at}.q_a_layernorm", 1e-6)
     project(c_q, "{at}.q_b_proj", H * (P + R))
   }
 }

@@ -16,6 +16,7 @@ config {
     activation_scheme: "dynamic" = "dynamic"
     weight_block_size: [int]
     scale_fmt: "ue8m0"?
+    modules_to_not_convert: [string]?
   }?
 
   // Bookkeeping, training and generation: nothing here changes the graph.
@@ -25,9 +26,21 @@ config {
   ignore do_sample, temperature, top_k, top_p, max_length, min_length, repetition_penalty, _attn_implementation_autoset
 }
 
+// Whether the matrix NAME.weight is stored as numbers, and not as codes with scales.
+def plain(name: string) -> bool {
+  let q = config.quantization_config
+  if q == none {
+    true
+  } else if q.modules_to_not_convert == none {
+    false
+  } else {
+    covers(q.modules_to_not_convert, name)
+  }
+}
+
 // The matrix NAME.weight, stored [N, D].
 def matrix(name: string, N: int, D: int) -> act[N, D] {
-  if config.quantization_config == none {
+  if plain(name) {
     weight w: [N, D] = "{name}.weight"
     cast(w, act)
   } else {
@@ -40,7 +53,7 @@ def matrix(name: string, N: int, D: int) -> act[N, D] {
 
 // The matrices NAME.0.PART.weight, NAME.1.PART.weight … of E experts, stacked.
 def matrices(name: string, part: string, E: int, N: int, D: int) -> act[E, N, D] {
-  if config.quantization_config == none {
+  if plain("{name}.0.{part}") {
     weight w[e in 0..E]: [N, D] = "{name}.{e}.{part}.weight"
     cast(w, act)
   } else {
@@ -51,15 +64,14 @@ def matrices(name: string, part: string, E: int, N: int, D: int) -> act[E, N, D]
   }
 }
 
-// x NAMEᵀ, to N channels.
-def project(x: act[.., D], name: string, N: int) -> act[.., N] {
-  linear(x, matrix(name, N, D))
-}
-
-// x NAMEᵀ plus a bias.
-def project_bias(x: act[.., D], name: string, N: int) -> act[.., N] {
-  weight bias: [N] = "{name}.bias"
-  project(x, name, N) + cast(bias, act)
+// x NAMEᵀ, to N channels, plus a bias where there is one.
+def project(x: act[.., D], name: string, N: int, biased: bool = false) -> act[.., N] {
+  if biased {
+    weight bias: [N] = "{name}.bias"
+    linear(x, matrix(name, N, D)) + cast(bias, act)
+  } else {
+    linear(x, matrix(name, N, D))
+  }
 }
 
 def norm(x: act[.., D], name: string, eps: float = config.rms_norm_eps) -> act[.., D] {
@@ -68,10 +80,10 @@ def norm(x: act[.., D], name: string, eps: float = config.rms_norm_eps) -> act[.
 }
 
 // The gated feed-forward layer: (silu(x W₁) · x W₃) W₂ (Shazeer 2020, equation 6).
-def gated_mlp(x: act[.., D], name: string, N: int) -> act[.., D] {
-  let gate = project(x, "{name}.gate_proj", N)
-  let up = project(x, "{name}.up_proj", N)
-  project(silu(gate) * up, "{name}.down_proj", D)
+def gated_mlp(x: act[.., D], name: string, N: int, biased: bool = false) -> act[.., D] {
+  let gate = project(x, "{name}.gate_proj", N, biased)
+  let up = project(x, "{name}.up_proj", N, biased)
+  project(silu(gate) * up, "{name}.down_proj", D, biased)
 }
 
 // The rows of the embedding that belong to the tokens.

@@ -1,8 +1,9 @@
 // Llama 2, 3 and what was distilled into them (arXiv 2302.13971, 2407.21783): grouped-query attention, gated
-// feed-forward layers, rotary positions with Llama 3.1's or YaRN's scaling.
+// feed-forward layers, rotary positions with any scaling.
 import "std"
 import "huggingface"
 import "decoder"
+import "rope"
 
 model llama {
   architectures = ["LlamaForCausalLM"]
@@ -11,8 +12,7 @@ model llama {
 }
 
 config {
-  attention_bias: bool = false where == false
-  mlp_bias: bool = false where == false
+  mlp_bias: bool = false
 }
 
 // Writes all tokens from position 0 on.
@@ -31,8 +31,7 @@ entry decode_each(tokens: i32[B, T], pos: i32[B]) -> (logits: f32[B, T, config.v
 }
 
 def forward(tokens: i32[B, T], pos: i32[..], cached: bool) -> f32[B, T, config.vocab_size] {
-  let freq, mult = scaled_frequencies()
-  let cos, sin = rotary(pos, T, freq, mult)
+  let cos, sin = rotary_positions(pos, T, D)
   let visible = causal(pos, T, if cached { S } else { T })
   var x = embed(tokens)
   tap "hidden.0", x
@@ -40,7 +39,7 @@ def forward(tokens: i32[B, T], pos: i32[..], cached: bool) -> f32[B, T, config.v
     scope "layers.{i}"
     let at = "model.layers.{i}"
     x = x + self_attention(i, norm(x, "{at}.input_layernorm"), pos, cos, sin, visible, cached)
-    x = x + gated_mlp(norm(x, "{at}.post_attention_layernorm"), "{at}.mlp", config.intermediate_size)
+    x = x + gated_mlp(norm(x, "{at}.post_attention_layernorm"), "{at}.mlp", config.intermediate_size, config.mlp_bias)
     tap "hidden.{i + 1}", x
   }
   logits_of(x)
@@ -51,9 +50,9 @@ def self_attention(
 ) -> act[B, T, C] {
   scope "attn"
   let at = "model.layers.{i}.self_attn"
-  let q = reshape(project(x, "{at}.q_proj", H * D), [B, T, H, D])
-  let k = reshape(project(x, "{at}.k_proj", G * D), [B, T, G, D])
-  let v = reshape(project(x, "{at}.v_proj", G * D), [B, T, G, D])
+  let q = reshape(project(x, "{at}.q_proj", H * D, config.attention_bias), [B, T, H, D])
+  let k = reshape(project(x, "{at}.k_proj", G * D, config.attention_bias), [B, T, G, D])
+  let v = reshape(project(x, "{at}.v_proj", G * D, config.attention_bias), [B, T, G, D])
   let y = attend_cached(i, rope_half(q, cos, sin), rope_half(k, cos, sin), v, pos, visible, cached)
-  project(reshape(y, [B, T, H * D]), "{at}.o_proj", C)
+  project(reshape(y, [B, T, H * D]), "{at}.o_proj", C, config.attention_bias)
 }

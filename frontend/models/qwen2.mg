@@ -3,6 +3,7 @@
 import "std"
 import "huggingface"
 import "decoder"
+import "rope"
 
 model qwen2 {
   architectures = ["Qwen2ForCausalLM"]
@@ -32,8 +33,7 @@ entry decode_each(tokens: i32[B, T], pos: i32[B]) -> (logits: f32[B, T, config.v
 }
 
 def forward(tokens: i32[B, T], pos: i32[..], cached: bool) -> f32[B, T, config.vocab_size] {
-  let freq, mult = scaled_frequencies()
-  let cos, sin = rotary(pos, T, freq, mult)
+  let cos, sin = rotary_positions(pos, T, D)
   let visible = causal(pos, T, if cached { S } else { T })
   var x = embed(tokens)
   tap "hidden.0", x
@@ -52,9 +52,9 @@ def self_attention(
 ) -> act[B, T, C] {
   scope "attn"
   let at = "model.layers.{i}.self_attn"
-  let q = reshape(project_bias(x, "{at}.q_proj", H * D), [B, T, H, D])
-  let k = reshape(project_bias(x, "{at}.k_proj", G * D), [B, T, G, D])
-  let v = reshape(project_bias(x, "{at}.v_proj", G * D), [B, T, G, D])
+  let q = reshape(project(x, "{at}.q_proj", H * D, true), [B, T, H, D])
+  let k = reshape(project(x, "{at}.k_proj", G * D, true), [B, T, G, D])
+  let v = reshape(project(x, "{at}.v_proj", G * D, true), [B, T, G, D])
   let y = attend_cached(i, rope_half(q, cos, sin), rope_half(k, cos, sin), v, pos, visible, cached)
   project(reshape(y, [B, T, H * D]), "{at}.o_proj", C)
 }

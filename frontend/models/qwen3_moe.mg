@@ -3,6 +3,7 @@
 import "std"
 import "huggingface"
 import "decoder"
+import "rope"
 
 model qwen3_moe {
   architectures = ["Qwen3MoeForCausalLM"]
@@ -11,7 +12,6 @@ model qwen3_moe {
 }
 
 config {
-  attention_bias: bool = false where == false
   use_sliding_window: bool = false where == false
   num_experts: int where > 0
   num_experts_per_tok: int where > 0
@@ -46,8 +46,7 @@ entry decode_each(tokens: i32[B, T], pos: i32[B]) -> (logits: f32[B, T, config.v
 }
 
 def forward(tokens: i32[B, T], pos: i32[..], cached: bool) -> f32[B, T, config.vocab_size] {
-  let freq, mult = scaled_frequencies()
-  let cos, sin = rotary(pos, T, freq, mult)
+  let cos, sin = rotary_positions(pos, T, D)
   let visible = causal(pos, T, if cached { S } else { T })
   var x = embed(tokens)
   tap "hidden.0", x
@@ -68,11 +67,11 @@ def self_attention(
 ) -> act[B, T, C] {
   scope "attn"
   let at = "model.layers.{i}.self_attn"
-  let q = norm(reshape(project(x, "{at}.q_proj", H * D), [B, T, H, D]), "{at}.q_norm")
-  let k = norm(reshape(project(x, "{at}.k_proj", G * D), [B, T, G, D]), "{at}.k_norm")
-  let v = reshape(project(x, "{at}.v_proj", G * D), [B, T, G, D])
+  let q = norm(reshape(project(x, "{at}.q_proj", H * D, config.attention_bias), [B, T, H, D]), "{at}.q_norm")
+  let k = norm(reshape(project(x, "{at}.k_proj", G * D, config.attention_bias), [B, T, G, D]), "{at}.k_norm")
+  let v = reshape(project(x, "{at}.v_proj", G * D, config.attention_bias), [B, T, G, D])
   let y = attend_cached(i, rope_half(q, cos, sin), rope_half(k, cos, sin), v, pos, visible, cached)
-  project(reshape(y, [B, T, H * D]), "{at}.o_proj", C)
+  project(reshape(y, [B, T, H * D]), "{at}.o_proj", C, config.attention_bias)
 }
 
 def moe(i: int, x: act[B, T, C], at: string) -> act[B, T, C] {

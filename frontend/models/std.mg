@@ -48,8 +48,10 @@ def llama3_frequencies(base: list, s: object) -> list {
 // length are stretched by the factor, those that turn more than beta_fast times kept, those between
 // blended along a ramp.
 def yarn_frequencies(base: list, theta: float, R: int, s: object) -> list {
-  let low = max(floor(yarn_channel(s.beta_fast, theta, R, s)), 0)
-  let high = min(ceil(yarn_channel(s.beta_slow, theta, R, s)), R - 1)
+  let first = yarn_channel(s.beta_fast, theta, R, s)
+  let last = yarn_channel(s.beta_slow, theta, R, s)
+  let low = max(if s.truncate { floor(first) } else { first }, 0)
+  let high = min(if s.truncate { ceil(last) } else { last }, R - 1)
   let width = if high > low { high - low } else { 0.001 }
   let ramp = [min(max((i - low) / width, 0), 1) for i in 0..len(base)]
   [base[i] / s.factor * ramp[i] + base[i] * (1 - ramp[i]) for i in 0..len(base)]
@@ -71,6 +73,19 @@ def rotary(pos: i32[..], T: dim, freq: list, mult: float) -> (f32[.., T, 1, R], 
   let p = reshape(pos, [.., 1]) + iota(i32, [T])
   let angle = reshape(f32(p), [.., T, 1, 1]) * f32(freq)
   if mult == 1 { (cos(angle), sin(angle)) } else { (cos(angle) * mult, sin(angle) * mult) }
+}
+
+// The same with frequencies that fall as a sequence grows beyond length M, which the model was trained on: NTK-aware scaling, dynamic,
+// theta times (factor L/M - (factor - 1)) to the power R/(R - 2) at length L.
+def dynamic_rotary(
+  pos: i32[..], T: dim, base: list, R: int, factor: float, M: int,
+) -> (f32[.., T, 1, P], f32[.., T, 1, P]) {
+  let length = max(f32(pos + T), f32(M))
+  let stretch = reshape(length * (factor / M) - (factor - 1), [.., 1, 1, 1])
+  let freq = f32(base) * pow(stretch, f32([-2.0 * i / (R - 2) for i in 0..R / 2]))
+  let p = reshape(pos, [.., 1]) + iota(i32, [T])
+  let angle = reshape(f32(p), [.., T, 1, 1]) * freq
+  (cos(angle), sin(angle))
 }
 
 // Turns each pair of channels (i, i + R/2) by its angle.
