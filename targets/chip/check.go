@@ -17,13 +17,45 @@ func Check(c *Chip) *diag.List {
 	return l
 }
 
-func check(c *Chip, l *diag.List) {
+// check adds what it finds to a list, but for the warnings that the file answers.
+func check(c *Chip, to *diag.List) {
+	l := &diag.List{}
+	checkAll(c, l)
+	came := map[string]bool{}
+	for _, d := range l.Items() {
+		answered := false
+		for _, a := range c.Accepts {
+			if a.Code == d.Code && d.Severity == diag.Warning {
+				answered, came[a.Code] = true, true
+			}
+		}
+		if !answered {
+			to.Add(d)
+		}
+	}
+	for _, a := range c.Accepts {
+		if !came[a.Code] {
+			to.Warnf(codeAccept, a.Range, "there is no warning %s to answer", a.Code).Helpf("take the line away")
+		}
+	}
+}
+
+func checkAll(c *Chip, l *diag.List) {
 	checkMemories(c, l)
 	checkEngines(c, l)
 	checkReach(c, l)
 	checkVector(c, l)
 	checkMatrix(c, l)
+	checkRatios(c, l)
+	checkSteps(c, l)
 	checkPeaks(c, l)
+	checkReached(c, l)
+	checkLevels(c, l)
+	checkBandwidths(c, l)
+	checkSizes(c, l)
+	checkRanges(c, l)
+	checkLinks(c, l)
+	checkSources(c, l)
 	checkPrecisions(c, l)
 	checkNames(c, l)
 }
@@ -124,12 +156,32 @@ func checkReach(c *Chip, l *diag.List) {
 		in := m.Is(RoleScratch) || m.Is(RoleMatrixA) || m.Is(RoleMatrixB) || m.Is(RoleVector)
 		out := m.Is(RoleAccumulator) || m.Is(RoleVector)
 		if _, ok := c.Route(g.Name, m.Name); in && !ok {
-			l.Errorf(codeReach, m.Range, "nothing can get into %s: there is no chain of paths from %s", m.Name, g.Name)
+			l.Errorf(codeReach, m.Range, "nothing can get into %s: there is no chain of paths from %s", m.Name, g.Name).
+				Helpf("add: path %s -> %s { engine NAME; rate NUMBER B/cycle …; startup NUMBER cycles …; dims NUMBER … }", c.lastReached(g.Name, true, m.Name), m.Name)
 		}
 		if _, ok := c.Route(m.Name, g.Name); out && !ok {
-			l.Errorf(codeReach, m.Range, "nothing can get out of %s: there is no chain of paths to %s", m.Name, g.Name)
+			l.Errorf(codeReach, m.Range, "nothing can get out of %s: there is no chain of paths to %s", m.Name, g.Name).
+				Helpf("add: path %s -> %s { engine NAME; rate NUMBER B/cycle …; startup NUMBER cycles …; dims NUMBER … }", m.Name, c.lastReached(g.Name, false, m.Name))
 		}
 	}
+}
+
+// lastReached names where a chain of paths can begin or go on to close a gap: the scratch memory that is joined to global
+// memory, or that memory itself.
+func (c *Chip) lastReached(global string, in bool, but string) string {
+	for _, m := range c.MemoriesFor(RoleScratch) {
+		if m.Name == but || m.Is(RoleCache) {
+			continue
+		}
+		from, to := global, m.Name
+		if !in {
+			from, to = to, from
+		}
+		if _, ok := c.Route(from, to); ok {
+			return m.Name
+		}
+	}
+	return global
 }
 
 // checkVector demands every class for f32, arithmetic for i32, and for every other float format that computes
@@ -189,37 +241,6 @@ func checkMatrix(c *Chip, l *diag.List) {
 			fits(e.A, r.M, r.K, r.A)
 			fits(e.B, r.K, r.N, r.B)
 			fits(e.Acc, r.M, r.N, r.Acc)
-		}
-	}
-	ratio := func(narrow, wide format.Format) {
-		_, n, ok1 := c.Matrix(narrow, narrow)
-		_, w, ok2 := c.Matrix(wide, wide)
-		if !ok1 || !ok2 {
-			return
-		}
-		if q := n.FlopsPerCycle.Value / w.FlopsPerCycle.Value; q < 1 || q > 4 {
-			l.Warnf(codeRatio, n.Range, "%s runs at %.3g times the rate of %s", narrow, q, wide).
-				Expect("1 to 4 times", fmt.Sprintf("%.3g", q)).Note(w.Range, "the rate of %s", wide)
-		}
-	}
-	ratio(format.F8E4M3FN, format.BF16)
-	ratio(format.F8E4M3FN, format.F16)
-	ratio(format.I8, format.F16)
-	ratio(format.I4, format.I8)
-}
-
-// checkPeaks holds the quoted peaks against clock × cores × rate. Vendors round and boost, hence 5 %.
-func checkPeaks(c *Chip, l *diag.List) {
-	for _, p := range c.Peaks {
-		got := c.Peak(p.Format)
-		switch {
-		case got == 0:
-			l.Warnf(codePeak, p.FlopsPerSecond.Range, "a peak is quoted for %s, but there is no rate for it", p.Format)
-		case math.Abs(got/p.FlopsPerSecond.Value-1) > 0.05:
-			_, r, _ := c.Matrix(p.Format, p.Format)
-			l.Warnf(codePeak, p.FlopsPerSecond.Range, "the rates do not give this peak").
-				Expect(fmt.Sprintf("%.4g TFLOPS", got/1e12), p.FlopsPerSecond.Written).
-				Note(r.FlopsPerCycle.Range, "%.6g flop/cycle × %.6g cores × %.6g GHz", r.FlopsPerCycle.Value, c.Cores.Value, c.Clock.Value/1e9)
 		}
 	}
 }

@@ -79,6 +79,8 @@ type Chip struct {
 	File *diag.Source
 	// Range is where the chip's name stands in it.
 	Range diag.Range
+	// files are File and those it extends, outermost first.
+	files []*diag.Source
 }
 
 // Family is how kernels execute on a chip.
@@ -365,7 +367,7 @@ type Peak struct {
 	FlopsPerSecond Quantity
 	// Sparse: half of the operands' elements are zeros that are skipped, which is no part of any time here.
 	Sparse bool
-	// Of is what it is quoted for: "die", "device" (what the file describes) or "card".
+	// Of is what it is quoted for: "die", "device" (what the file describes, one rank) or "card".
 	Of string
 	// Clock is the clock it was rated at, in Hz, where that is not the chip's.
 	Clock Quantity

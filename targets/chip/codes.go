@@ -140,11 +140,11 @@ var (
 		ex(`engine vec { without rate f32 divide }`))
 	codeMatmul = diag.Register("CHIP034", "A chip must be able to multiply f32 matrices, so that every model runs on it.",
 		ex(`engine mul { without rate f32, f32 -> f32 }`))
-	codePeak = diag.Register("CHIP035", "The rates, cores and clock do not give the peak that is quoted.",
+	codePeak = diag.Register("CHIP035", "The rates, cores and clock do not give the peak that is quoted: a warning from 2 %, an error from 25 %.",
 		ex(`peak f16 20 TFLOPS source sheet`))
 	codeTile = diag.Register("CHIP036", "One step of a matrix engine does not fit into its memories.",
 		ex(`engine mul { rate f32, f32 -> f32 512 flop/cycle tile 1024x1024x1024 source sheet }`))
-	codeRatio = diag.Register("CHIP037", "A narrower format is slower than a wider one, or more than four times as fast.",
+	codeRatio = diag.Register("CHIP037", "Rates of two formats that no matrix unit has side by side: the narrower is as fast, or twice as fast for half the bits.",
 		ex(`engine mul { rate i8, i8 -> i32 100 flop/cycle tile 16x16x16 source sheet }`))
 	codeLacks = diag.Register("CHIP038", "The chip is said to lack a format that it has a rate for.",
 		ex(`lacks f16`))
@@ -164,4 +164,24 @@ var (
 		ex(`contested "launch" { also 5 us reported "x"; why "y" }`))
 	codeAccept = diag.Register("CHIP046", "An answer to a warning that does not exist or did not come.",
 		ex(`accept CHIP999 "because"`))
+	codeTops = diag.Register("CHIP047", "A peak of an integer format in TFLOPS, or of a float format in TOPS: one of the two is a slip.",
+		ex(`peak f16 8.2 TOPS source sheet`))
+	codeCoreSide = diag.Register("CHIP048", "A bandwidth of memory that is what the cores can take, not what the memory gives; or cores that cannot take what it gives.",
+		ex(`memory gm { bandwidth 512 GB/s derived "128 B/cycle x 4 cores x 1 GHz" }`))
+	codeReached = diag.Register("CHIP049", "More was measured than the peak allows, or a measured part is of a peak that nobody published.",
+		ex(`reached f16 9 TFLOPS measured "me"`))
+	codeLink = diag.Register("CHIP050", "A link's bandwidth that looks like both directions together, or like bits.",
+		ex(`link net { scope cluster; topology switch; peers 8 source sheet; bandwidth 400 GB/s source sheet; latency 5 us source sheet; library "x" }`))
+	codeSize = diag.Register("CHIP051", "A size that looks like another unit: on-chip memories come in KiB and MiB.",
+		ex(`memory l1 { size 1 MB source sheet }`))
+	codeField = diag.Register("CHIP052", "A number far from that of any accelerator: a slip of a unit or of what is counted.",
+		ex(`cores 8192 source sheet "lanes"`))
+	codeText = diag.Register("CHIP053", "The citation says something else than the number: another figure, sparsity, both directions.",
+		ex(`memory gm { bandwidth 400 GB/s reported "400 or 800 GB/s" }`))
+	codeCacheRate = diag.Register("CHIP054", "A cache that is slower or answers later than the memory behind it.",
+		ex(`memory l2 { scope card; role cache; size 1 MiB source sheet; caches gm; bandwidth 100 GB/s source sheet }`))
+	codeLevel = diag.Register("CHIP055", "Figures for die, device and card that do not go together.",
+		ex("peak f16 8.2 TFLOPS source sheet\n  dies 2 source sheet { numbers package; bandwidth 1 GB/s source sheet; latency 1 us source sheet; local 50 % source sheet }\n  cores 5 source sheet"))
+	codeStep = diag.Register("CHIP056", "A matrix rate that is no whole number of steps a cycle, nor of cycles a step.",
+		ex(`engine mul { rate f16, f16 -> f32 3000 flop/cycle tile 16x16x16 source sheet }`))
 )

@@ -399,7 +399,7 @@ func (c *cursor) tile(q *Quantity, name string) (m, k, n int) {
 // clause reads who says so, if that comes next, for all numbers that wait for it:
 //
 //	source NAME ["detail"] [confidence ["formula or reason"]]
-//	confidence "citation, formula or reason"
+//	confidence "citation, formula or reason" [confidence ["formula or reason"]]
 func (c *cursor) clause() {
 	w := c.peekWord()
 	if c.bad || !isClause(w) {
@@ -433,12 +433,12 @@ func (c *cursor) clause() {
 		if a := c.peek(); a != nil && a.Tok.Type == tString {
 			text += ": " + c.str("the place in the source")
 		}
-		if k := confidenceOf(c.peekWord()); k != Unstated {
-			c.i++
-			conf = k
-			if a := c.peek(); a != nil && a.Tok.Type == tString {
-				text += "; " + c.str("the formula or reason")
-			}
+	}
+	if k := confidenceOf(c.peekWord()); k != Unstated && !c.bad {
+		c.i++
+		conf = max(conf, k) // what is derived from a report is no better than the report
+		if a := c.peek(); a != nil && a.Tok.Type == tString {
+			text += "; " + c.str("the formula or reason")
 		}
 	}
 	if c.bad {

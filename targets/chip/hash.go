@@ -11,8 +11,8 @@ import (
 func (c *Chip) Hash() string {
 	h := sha256.New()
 	fmt.Fprintln(h, c.Name, c.Family, c.FlushSubnormals, c.Lacks)
-	if c.File != nil {
-		h.Write(c.File.Text)
+	for _, f := range c.files { // with those it extends
+		h.Write(f.Text)
 	}
 	for _, f := range c.Facts {
 		fmt.Fprintln(h, f.Name, f.Value, f.Unit, f.Source, f.Confidence)

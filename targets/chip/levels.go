@@ -12,7 +12,7 @@ import (
 // one direction and both; at another clock; and what else is said about a number.
 
 func readPeak(c *cursor, in within) {
-	p := Peak{Format: c.format(), Of: "device", Range: c.s.line()}
+	p := Peak{Format: c.format(), Range: c.s.line()}
 	name := "peak " + p.Format.String()
 	c.number(&p.FlopsPerSecond, name, dimFlops)
 	c.inRange(&p.FlopsPerSecond, math.SmallestNonzeroFloat64, math.MaxFloat64, "a number above 0")
@@ -196,14 +196,15 @@ func (r *reader) aggregate() {
 			scale(&m.Size, "memory "+m.Name+": size", how, n)
 			scale(&m.Bandwidth, "memory "+m.Name+": bandwidth", how, n)
 		}
-		for i := range c.Peaks {
-			p := &c.Peaks[i]
-			if p.Of == "device" {
-				p.Of = "die"
-			}
-		}
 		for i := range c.Reached {
 			scale(&c.Reached[i].Value, "reached "+c.Reached[i].What, how, n)
+		}
+	}
+	for i := range c.Peaks {
+		if p := &c.Peaks[i]; p.Of == "" && c.Dies != nil && c.Dies.PerDie {
+			p.Of = "die"
+		} else if p.Of == "" {
+			p.Of = "device"
 		}
 	}
 	for _, m := range c.Memories {

@@ -60,7 +60,7 @@ func Shipped(name string) (*diag.Source, error) {
 	if !ok {
 		d := diag.Errorf(codeUnknown, diag.Range{}, "no chip is called %q", name)
 		d.Expected = "a path to a .chip file, or one of " + strings.Join(chips.List(), ", ")
-		return nil, d.Suggest(name, chips.List())
+		return nil, d.Suggest(name, append(chips.List(), chips.Families()...))
 	}
 	return diag.NewSource(name+".chip", text), nil
 }
@@ -128,6 +128,7 @@ func Read(src *diag.Source, open Opener) (*Chip, *diag.List) {
 // gather reads a file and those it extends and lays them over each other.
 func (r *reader) gather(src *diag.Source, open Opener, chain []string) (body []*stmt, name string, at diag.Range, ok bool) {
 	before := r.list.Errors()
+	r.chip.files = append(r.chip.files, src)
 	f := parse(src, r.list)
 	if f == nil {
 		return nil, "", at, false
@@ -179,7 +180,8 @@ func (r *reader) gather(src *diag.Source, open Opener, chain []string) (body []*
 	chain = append(chain, name)
 	for _, seen := range chain {
 		if seen == parent {
-			r.list.Errorf(codeExtends, prng, "%s extends itself: %s", parent, strings.Join(append(chain, parent), " → "))
+			r.list.Errorf(codeExtends, prng, "%s extends itself: %s", parent, strings.Join(append(chain, parent), " → ")).
+				Helpf("let it extend another chip or a family, such as %s, or nothing", strings.Join(chips.Families(), ", "))
 			return nil, name, at, false
 		}
 	}
@@ -200,7 +202,30 @@ func (r *reader) gather(src *diag.Source, open Opener, chain []string) (body []*
 	if !ok {
 		return nil, name, at, false
 	}
-	return r.merge(chipKeys, pbody, body), name, at, true
+	merged := r.merge(chipKeys, pbody, body)
+	if other(body) {
+		kept := merged[:0]
+		for _, s := range merged {
+			if s.src == src || !quoted[s.key()] {
+				kept = append(kept, s)
+			}
+		}
+		merged = kept
+	}
+	return merged, name, at, true
+}
+
+// quoted are the statements about one product as it is sold: they say nothing about one with other cores or another clock.
+var quoted = map[string]bool{"peak": true, "reached": true, "contested": true, "accept": true}
+
+// other says whether a file describes a chip with other cores or another clock than the one it extends.
+func other(body []*stmt) bool {
+	for _, s := range body {
+		if k := s.key(); k == "cores" || k == "clock" {
+			return true
+		}
+	}
+	return false
 }
 
 func shortError(err error) string {

@@ -16,7 +16,7 @@ import (
 func fmtSscan(s string, v *float64) (int, error) { return fmt.Sscan(s, v) }
 
 func TestLoad(t *testing.T) {
-	_, err := Load("ascend-910")
+	_, err := Load("ascend-910bb")
 	if err == nil || !strings.Contains(err.Error(), `did you mean "ascend-910b"?`) || !strings.Contains(err.Error(), chips.List()[0]) {
 		t.Errorf("an unknown name must suggest and list: %v", err)
 	}

@@ -245,7 +245,7 @@ var blocks []struct {
 
 func init() {
 	chipKeys = []key{
-		{name: "extends", syntax: `extends "NAME"`, doc: "Takes over another file, next to this one or shipped; statements here replace those of the same name there.",
+		{name: "extends", syntax: `extends "NAME"`, doc: "Takes over another file, next to this one or shipped; statements here replace those of the same name there. A file with other cores or another clock takes over no quoted peaks, reached rates, contested numbers and answers.",
 			read: func(c *cursor, _ within) { c.name("the name of a chip") }},
 		{name: "doc", syntax: `doc "…"`, doc: "What the chip is, for people.",
 			read: func(c *cursor, in within) { in.chip.Doc = c.str("text") }},

@@ -6,6 +6,7 @@ package chips
 import (
 	"embed"
 	"io/fs"
+	"sort"
 	"strings"
 )
 
@@ -24,6 +25,7 @@ func List() []string {
 	for _, e := range entries {
 		out = append(out, strings.TrimSuffix(e.Name(), ".chip"))
 	}
+	sort.Strings(out) // "a" before "a-b", which the files' names are not
 	return out
 }
 
