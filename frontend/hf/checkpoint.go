@@ -73,6 +73,11 @@ func Open(path string) (*Checkpoint, error) {
 			return nil, err
 		}
 		c.Weights = &Weights{f}
+		c.inferQuantisation(&diags)
+		if err := diags.Err(); err != nil {
+			c.Close()
+			return nil, err
+		}
 	}
 	return c, nil
 }
