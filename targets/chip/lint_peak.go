@@ -96,21 +96,32 @@ func accOf(f format.Format) format.Format {
 // whyPeak guesses from a quoted peak's ratio to the rates what went wrong.
 func (c *Chip) whyPeak(p Peak, ratio, quoted float64) string {
 	near := func(x float64) bool { return math.Abs(ratio/x-1) < 0.06 }
+	row := ""
 	for _, f := range format.All() {
-		if other := c.Peak(f); f != p.Format && other > 0 && math.Abs(quoted/other-1) < peakClose {
-			return fmt.Sprintf("it is the peak of %s by the rates: is it another row of the data sheet, or with sparsity, or of a card of two?", f)
+		if other := c.Peak(f); row == "" && f != p.Format && other > 0 && math.Abs(quoted/other-1) < peakClose {
+			row = fmt.Sprintf("; or the row of another format: it is the peak of %s by the rates", f)
 		}
+	}
+	switch {
+	case c.Devices > 1 && near(float64(c.Devices)):
+		return "it is that of all devices of the card: write of card behind it"
+	case c.Dies != nil && near(float64(c.Dies.Count)):
+		return "it is that of all dies: write of device behind it"
+	case c.Dies != nil && near(1/float64(c.Dies.Count)):
+		return "it is that of one die: write of die behind it"
 	}
 	switch {
 	case near(2):
 		return "twice: a figure with sparsity is no rate here (write sparse behind it); one of a card of two devices says: of card; " +
-			"and a multiply-add counts as two in flop/cycle"
+			"and a multiply-add counts as two in flop/cycle" + row
 	case near(0.5):
-		return "half: is the rate one with sparsity, does it count a multiply-add twice over, or are the cores those of two dies and the peak that of one (of die)?"
+		return "half: is the rate one with sparsity, does it count a multiply-add twice over, or are the cores those of two dies and the peak that of one (of die)?" + row
 	case near(4):
-		return "four times: with sparsity and of two dies, or the row of a format a quarter as wide"
+		return "four times: with sparsity and of two dies, or the row of a format a quarter as wide" + row
 	case near(8), near(0.125):
 		return "eight times off: bits for bytes, or lanes for cores?"
+	case row != "":
+		return row[len("; or "):]
 	case ratio > 900 && ratio < 1100, ratio > 1/1100.0 && ratio < 1/900.0:
 		return "a thousand times off: the prefix of a unit"
 	case ratio > 0.6 && ratio < 1.7:

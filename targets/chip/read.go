@@ -65,6 +65,9 @@ func (r *reader) block(keys []key, stmts []*stmt, in within, at diag.Range) {
 		if f := first[id]; f != nil {
 			d := r.list.Errorf(codeTwice, s.line(), "%s stands twice", id)
 			d.Note(f.line(), "here it stands first")
+			if hasNumber(s) && hasNumber(f) {
+				d.Helpf("if sources contradict one another, keep one and name the other under contested")
+			}
 			continue
 		}
 		first[id] = s

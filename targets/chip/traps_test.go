@@ -1,0 +1,117 @@
+package chip
+
+import (
+	"strings"
+	"testing"
+
+	"apogee/ir/diag"
+)
+
+// The slips that figures of accelerators invite, planted into chip files: each is found, at the number that is wrong, with the right
+// figure, or the word to write, in what is said.
+func TestTraps(t *testing.T) {
+	for _, c := range []struct {
+		name, file string // the body of a chip
+		code       string
+		at         string // the text under the caret
+		says       string // in the help or the expectation
+	}{
+		{"cores, tile and clock give another peak", `extends "ascend-910b3"; peak bf16 313 TFLOPS reported "press"`,
+			codePeak, "313 TFLOPS", "write: at 1.91 GHz"},
+		{"a listing that is below what was measured", `extends "ascend-910b"; peak f16 280 TFLOPS reported "a rented card"; without contested "peak f16"`,
+			codeReached, "313.182 TFLOPS", "choose the variant whose peak is above it"},
+		{"the cores' limit taken for the memory's rating", `extends "ascend-950dt"; memory gm { without core_rate; bandwidth 5184 GB/s derived "80 x 36 x 1.8" }`,
+			codeCoreSide, "5184 GB/s", "write core_rate 80 B/cycle"},
+		{"another one", `extends "ascend-950pr"; memory gm { without core_rate; bandwidth 2008.8 GB/s derived "31 B/cycle and core" }`,
+			codeCoreSide, "2008.8 GB/s", "write core_rate 31 B/cycle"},
+		{"a package's peak on the cores of a die", `extends "ascend-910c-die"; peak bf16 752 TFLOPS reported "the paper"`,
+			codePeak, "752 TFLOPS", "one of a card of two devices"},
+		{"a die's peak on the cores of a package", `extends "ascend-910c"; peak bf16 376 TFLOPS of device reported "the paper"`,
+			codePeak, "376 TFLOPS", "write of die"},
+		{"cores of a package that do not divide", `extends "ascend-950pr"; cores 35 reported "press"`,
+			codeLevel, "35", "numbers die"},
+		{"a peak of a die where there is one", `extends "nvidia-h100"; peak bf16 989 TFLOPS of die reported "press"`,
+			codeLevel, "peak bf16 989 TFLOPS of die", "state dies"},
+		{"a card's peak on one of its two devices", `extends "atlas-300i-duo"; peak f16 140 TFLOPS reported "the card"`,
+			codePeak, "140 TFLOPS", "of card"},
+		{"logical devices: the citation speaks of both dies", `extends "nvidia-a100"; peak f16 312 TFLOPS reported "page of the card, both dies"`,
+			codeText, "312 TFLOPS", "of which level"},
+		{"a measured ratio to a peak that nobody disclosed", `extends "nvidia-a100"; memory gm { bandwidth 1843 GB/s assumed "from the ratio" }
+			derate memory gm 84 % measured "the page prints a ratio only"`,
+			codeReached, "84 %", "find the peak the ratio was printed against"},
+		{"rated at another clock than the device's", `extends "family-simt"; vendor "v"; year 2023 reported "x"; clock 1.6 GHz reported "properties"; cores 104 reported "properties"
+			memory gm { size 64 GB reported "x"; bandwidth 1600 GB/s reported "x" }
+			engine tensor { rate f16, f16 -> f32 2048 flop/cycle tile 16x16x16 reported "x" }
+			peak f16 280 TFLOPS reported "sheet"`,
+			codePeak, "280 TFLOPS", "write: at 1.315 GHz"},
+		{"a rate worked out from a peak at another clock", `extends "nvidia-a100"; engine tensor { rate f16, f16 -> f32 1683 flop/cycle tile 16x16x8 derived "280e12/(104*1.6e9)" }`,
+			codeStep, "1683 flop/cycle", "rounds to a power of two"},
+		{"sources contradict one another", `extends "nvidia-a100"; memory gm { bandwidth 1.6 TB/s reported "press; 1.8 TB/s and 2.4 TB/s appear as well" }`,
+			codeText, "1.6 TB/s", `contested "memory gm: bandwidth" { also 1.8 TB/s`},
+		{"the same twice, with two figures", "extends \"nvidia-a100\"\n peak bf16 256 TFLOPS reported \"a\"\n peak bf16 314 TFLOPS reported \"b\"",
+			codeTwice, "peak bf16 314 TFLOPS reported \"b\"", "contested"},
+		{"sparse for dense", `extends "nvidia-h100"; peak bf16 1979 TFLOPS reported "sheet"`,
+			codePeak, "1979 TFLOPS", "it is the peak of"},
+		{"sparse for dense, alone", `extends "ascend-910b"; peak i8 1415.6 TOPS reported "sheet"`,
+			codePeak, "1415.6 TOPS", "write sparse behind it"},
+		{"sparse in the citation", `extends "nvidia-h100"; peak bf16 989 TFLOPS reported "sheet, with sparsity"`,
+			codeText, "989 TFLOPS", "989 TFLOPS sparse"},
+		{"FP8 at four times BF16", `extends "nvidia-h100"; engine tensor { rate f8e4m3fn, f8e4m3fn -> f32 16384 flop/cycle tile 64x32x8 reported "x" }`,
+			codeRatio, "rate f8e4m3fn", "sparsity"},
+		{"FP8 slower than BF16 by four", `extends "nvidia-h100"; engine tensor { rate f8e4m3fn, f8e4m3fn -> f32 1024 flop/cycle tile 64x32x8 reported "x" }`,
+			codeRatio, "rate f8e4m3fn", "swapped"},
+		{"INT8 at eight times FP16", `extends "nvidia-a100"; engine tensor { rate i8, i8 -> i32 16384 flop/cycle tile 16x32x8 reported "x" }`,
+			codeRatio, "rate i8", "sparsity"},
+		{"an absurd ratio", `extends "nvidia-a100"; engine tensor { rate i8, i8 -> i32 409600 flop/cycle tile 16x32x8 reported "x" }`,
+			codeRatio, "rate i8", "1 or 2 or 4 times"},
+		{"TOPS for TFLOPS", `extends "nvidia-h100"; peak bf16 989.4 TOPS reported "sheet"`, codeTops, "989.4 TOPS", "expected TFLOPS"},
+		{"TFLOPS for TOPS", `extends "nvidia-h100"; peak i8 1978.9 TFLOPS reported "sheet"`, codeTops, "1978.9 TFLOPS", "expected TOPS"},
+		{"PFLOPS for TFLOPS", `extends "nvidia-h100"; peak bf16 989.4 PFLOPS reported "sheet"`, codePeak, "989.4 PFLOPS", "the prefix of a unit"},
+		{"KB for KiB", `extends "nvidia-a100"; memory smem { size 163 KB reported "x" }`, codeSize, "163 KB", "163 KiB"},
+		{"Gb/s for GB/s on an adapter", `extends "nvidia-h100"; link ib { bandwidth 400 GB/s reported "one adapter" }`, codeLink, "400 GB/s", "400 Gb/s"},
+		{"both directions for one", `extends "nvidia-h100"; link nvlink { bandwidth 900 GB/s reported "sheet" }`, codeLink, "900 GB/s", "900 GB/s both_ways"},
+		{"both directions in the citation", `extends "ascend-910b"; link hccs { bandwidth 392 GB/s reported "sheet, bidirectional" }`, codeLink, "392 GB/s", "392 GB/s both_ways"},
+		{"bits of memory", `extends "nvidia-a100"; memory gm { bandwidth 16312 GB/s reported "x" }`, codeField, "16312 GB/s", "bits taken for bytes"},
+		{"lanes for cores", `extends "nvidia-a100"; cores 6912 reported "CUDA cores"`, codeField, "6912", "not a lane"},
+		{"a clock of the memory", `extends "nvidia-a100"; clock 14 GHz reported "x"`, codeField, "14 GHz", "MHz"},
+		{"the cores cannot take it", `extends "nvidia-a100"; path gm -> smem { rate 8 B/cycle reported "x" }`, codeCoreSide, "2039 GB/s", "a path's rate is of one core"},
+		{"a cache slower than its memory", `extends "nvidia-h100"; memory l2 { bandwidth 550 GB/s reported "x" }`, codeCacheRate, "550 GB/s", "at least 3350"},
+		{"server's power", `extends "nvidia-h100"; power 70 kW reported "x"`, codeField, "70 kW", "a server"},
+		{"power of a chip in kW", `extends "nvidia-h100"; power 7 W reported "x"`, codeField, "7 W", "TFLOPS/W"},
+		{"a missing rate", `extends "nvidia-a100"; engine alu { without rate f32 reduce }`, codeVector, `"x"`, "add: rate f32 reduce NUMBER"},
+		{"a memory path with a gap", `extends "ascend-910b"; without path gm -> l1; without path l0c -> l1`, codeReach, "l1", "add: path ub -> l1"},
+		{"a bad unit", `extends "nvidia-a100"; clock 1410 Mhz reported "x"`, codeUnit, "Mhz", `did you mean "MHz"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			src := diag.NewSource("x.chip", []byte("chip \"x\" {\n"+c.file+"\n}\n"))
+			_, l := Read(src, Shipped)
+			for _, d := range l.Items() {
+				under := ""
+				if d.Range.Source != nil {
+					under = string(d.Range.Source.Text[d.Range.Start:d.Range.End])
+				}
+				if text := one(d); d.Code == c.code && strings.HasPrefix(under, c.at) && strings.Contains(text, c.says) && strings.Contains(text, "^") {
+					return
+				}
+			}
+			t.Errorf("want %s at %q with %q, got\n%v", c.code, c.at, c.says, l)
+		})
+	}
+}
+
+func one(d *diag.Diagnostic) string { return d.Error() }
+
+// A doubt that the file answers is silent, and an answer to none is not.
+func TestAccept(t *testing.T) {
+	body := "extends \"nvidia-h100\"\n peak bf16 1050 TFLOPS reported \"x\"\n"
+	for answer, want := range map[string]string{"": codePeak, "accept CHIP035 \"boost\"": "", "accept CHIP035 \"boost\"\n accept CHIP051 \"none\"": codeAccept} {
+		_, l := Read(diag.NewSource("x.chip", []byte("chip \"x\" {\n"+body+answer+"\n}\n")), Shipped)
+		got := ""
+		for _, d := range l.Items() {
+			got += d.Code
+		}
+		if got != want {
+			t.Errorf("%q: %v, want %q", answer, l, want)
+		}
+	}
+}
