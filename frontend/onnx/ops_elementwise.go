@@ -12,7 +12,7 @@ import (
 func init() {
 	// Operators that are one op of ours.
 	for name, info := range map[string]*op.Info{
-		"Abs": op.Abs, "Neg": op.Neg, "Sign": op.Sign, "Exp": op.Exp, "Log": op.Log, "Sqrt": op.Sqrt, "Sin": op.Sin, "Cos": op.Cos,
+		"Neg": op.Neg, "Exp": op.Exp, "Log": op.Log, "Sqrt": op.Sqrt, "Sin": op.Sin, "Cos": op.Cos,
 		"Tanh": op.Tanh, "Sigmoid": op.Sigmoid, "Erf": op.Erf, "Floor": op.Floor, "Ceil": op.Ceil, "Round": op.Round, "Not": op.Not,
 		"BitwiseNot": op.Not, "Reciprocal": op.Reciprocal,
 	} {
@@ -36,6 +36,8 @@ func init() {
 		register(Row{Op: name, Since: 18, Lower: pair(info), Doc: "The op " + info.Name + "."})
 	}
 	register(
+		Row{Op: "Abs", Since: 1, Lower: lowerAbs, Doc: "The op abs; an unsigned number is its own."},
+		Row{Op: "Sign", Since: 9, Lower: lowerSign, Doc: "The op sign; of unsigned numbers, whether they are not zero."},
 		Row{Op: "GreaterOrEqual", Since: 12, Lower: pair(op.Ge), Doc: "The op ge."},
 		Row{Op: "LessOrEqual", Since: 12, Lower: pair(op.Le), Doc: "The op le."},
 		Row{Op: "Pow", Since: 1, Lower: legacyBinary(op.Pow), Doc: "The op pow; the exponent broadcasts by the attributes broadcast and axis."},
@@ -109,6 +111,25 @@ func variadic(f func(b *builder, x, y *ir.Value) *ir.Value) func(n *node) {
 		}
 		n.set(0, v)
 	}
+}
+
+func unsigned(f format.Format) bool { return f.IsInt() && !f.IsSigned() }
+
+func lowerAbs(n *node) {
+	x := n.arg(0)
+	if !unsigned(x.Type.Format) {
+		x = n.abs(x)
+	}
+	n.set(0, x)
+}
+
+func lowerSign(n *node) {
+	x := n.arg(0)
+	if unsigned(x.Type.Format) {
+		n.set(0, n.cast(n.ne(x, n.like(x, 0)), x.Type.Format))
+		return
+	}
+	n.set(0, n.do(op.Sign, nil, x))
 }
 
 func lowerMean(n *node) {
