@@ -72,7 +72,7 @@ A plan that exceeds the chip's memory is written all the same, with a warning th
 				}
 				u := plan.Measure(b.Plan)
 				fmt.Fprintf(a.out, "%s: entry %s for %s at %s%s, %d launches of %d kernels\n%s of %s: %s\n", *out, b.Plan.Entry, b.Plan.Chip, b.Precision.Name,
-					symbols(b.Plan), len(b.Plan.Steps), len(b.Plan.Kernels), size(u.Total), size(u.Size), u)
+					symbols(b.Plan), b.Plan.Launches(), len(b.Plan.Kernels), size(u.Total), size(u.Size), u)
 				if u.Over() > 0 {
 					fmt.Fprintf(a.err, "warning: the plan does not fit %s: %s\n", b.Plan.Chip, driver.Capacity(b.Plan))
 				}

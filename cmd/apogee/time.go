@@ -15,6 +15,7 @@ import (
 	"apogee/ir/diag"
 	"apogee/targets/bind"
 	"apogee/targets/chip"
+	"apogee/targets/plan"
 	"apogee/targets/report"
 	"apogee/targets/sim/clock"
 	"apogee/targets/trace"
@@ -180,14 +181,13 @@ func (o *timing) showKernel(w io.Writer, c *chip.Chip, t driver.Timed, step, lau
 func launchOf(t driver.Timed, kernel string) (step, launch int, err error) {
 	step = -1
 	longest := int64(-1)
-	for i := range t.Plan.Steps {
-		if t.Plan.Kernels[t.Plan.Steps[i].Kernel].Name != kernel {
+	for _, s := range t.Result.Steps {
+		if s.Launch == plan.None || t.Plan.Kernels[t.Plan.Steps[s.Step].Kernel].Name != kernel {
 			continue
 		}
-		n := t.Result.Steps[i].Launch
-		split := t.Result.Launches[n].Split
+		split := t.Result.Launches[s.Launch].Split
 		if total := int64(split.Sum()); total > longest {
-			step, launch, longest = i, n, total
+			step, launch, longest = s.Step, s.Launch, total
 		}
 	}
 	if step < 0 {

@@ -7,8 +7,11 @@ import (
 	"math"
 )
 
-// BinaryVersion is the version of the binary form. A reader takes no other.
-const BinaryVersion = 3
+// BinaryVersion is the version of the binary form that Encode writes. Decode also reads oldestVersion: plans in which every step is a
+// launch.
+const BinaryVersion = 4
+
+const oldestVersion = 3
 
 // A plan file is
 //
@@ -62,7 +65,7 @@ const (
 	minInstr  = 4 + 1 + 1 + 16
 	minKernel = 4 + 8 + 1
 	minBuffer = 10
-	minStep   = 4 + 16
+	minStep   = 2 + 16
 )
 
 // Encode writes a plan in its binary form. Equal plans give equal bytes; an instruction's zero Tile is a missing one, an
@@ -75,8 +78,10 @@ func Encode(w io.Writer, p *Plan) error {
 // Hash is the SHA-256 of the plan's binary form.
 func Hash(p *Plan) [sha256.Size]byte { return sha256.Sum256(encode(p)) }
 
-func encode(p *Plan) []byte {
-	e := &encoder{b: make([]byte, headerSize+12*numSections, 64<<10)}
+func encode(p *Plan) []byte { return encodeAs(p, BinaryVersion) }
+
+func encodeAs(p *Plan, version uint32) []byte {
+	e := &encoder{b: make([]byte, headerSize+12*numSections, 64<<10), version: version}
 	var lengths [numSections]int
 	for i, section := range []func(*Plan){e.meta, e.buffers, e.kernels, e.steps} {
 		at := len(e.b)
@@ -85,7 +90,7 @@ func encode(p *Plan) []byte {
 	}
 	b := e.b
 	copy(b, magic)
-	binary.LittleEndian.PutUint32(b[8:], BinaryVersion)
+	binary.LittleEndian.PutUint32(b[8:], version)
 	binary.LittleEndian.PutUint32(b[12:], numSections)
 	binary.LittleEndian.PutUint64(b[16:], uint64(len(b)-headerSize))
 	for i, n := range lengths {
@@ -106,7 +111,10 @@ func checksum(b []byte) (sum [sha256.Size]byte) {
 	return sum
 }
 
-type encoder struct{ b []byte }
+type encoder struct {
+	b       []byte
+	version uint32
+}
 
 func (e *encoder) u(x uint64)  { e.b = binary.AppendUvarint(e.b, x) }
 func (e *encoder) i(x int64)   { e.b = binary.AppendVarint(e.b, x) }
@@ -329,6 +337,22 @@ func (e *encoder) steps(p *Plan) {
 	e.u(uint64(len(p.Steps)))
 	for i := range p.Steps {
 		s := &p.Steps[i]
+		if e.version > 3 {
+			e.u8(uint8(s.Op))
+		}
+		if s.Op != LaunchStep {
+			e.pos(s.Pos)
+			e.s(s.Name)
+			if c := s.Control; s.Op.controls() {
+				if c == nil {
+					c = &Control{Cond: None, Trip: None, Index: None, Limit: NoLimit}
+				}
+				for _, x := range [...]int64{int64(c.Cond), int64(c.Trip), int64(c.Index), c.Limit, c.Assume} {
+					e.i(x)
+				}
+			}
+			continue
+		}
 		e.i(int64(s.Kernel))
 		e.i(s.Grid)
 		e.pos(s.Pos)

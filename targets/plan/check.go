@@ -19,7 +19,8 @@ import (
 //   - tiles of an instruction have sizes that belong together, by form where they are not constant;
 //   - the queue's engine does such work, in these formats, and the path that a move takes is there;
 //   - flags order the queues that they are used on and are back at their credits when a block ends;
-//   - steps use buffers while they live, and write none that must stay as it is.
+//   - steps use buffers while they live, and write none that must stay as it is; on every way through ifs and loops a temporary is written
+//     before it is read, and one that a loop finds alive lives to the loop's end.
 //
 // What needs more than the global memory is a warning ([Measure] gives the figures); the rest are errors. rules may be nil: then
 // nothing is asked of the chip.
@@ -36,9 +37,13 @@ func Check(p *Plan, rules *Rules) *diag.List {
 	grids := make([]int64, len(p.Kernels))
 	for i := range p.Steps {
 		s := &p.Steps[i]
+		if s.Op != LaunchStep {
+			continue
+		}
 		grids[s.Kernel] = max(grids[s.Kernel], s.Grid)
 		c.step(i, s)
 	}
+	c.flow()
 	for i := range p.Kernels {
 		k := &p.Kernels[i]
 		c.locals(k)

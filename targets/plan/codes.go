@@ -25,7 +25,7 @@ var (
 		"apogee-plan 1\nmemory gm size 1048576 align 32\nmemory l1 size 4096 align 32\nqueue s scalar\nqueue in dma\nqueue out dma\nbuffer b input f32 [16] at 0x0 size 60 steps 0..0\n")
 	codeOperand = diag.Register("PLAN022", "An instruction or launch lacks an operand, or has one that it does not take.",
 		"apogee-plan 1\nmemory gm size 1048576 align 32\nmemory l1 size 4096 align 32\nqueue s scalar\nqueue in dma\nqueue out dma\nkernel k regs 3 flops 0 {\ncode\n0: in dma_in\n}\n")
-	codeLoop = diag.Register("PLAN023", "A loop and its end do not belong together.",
+	codeLoop = diag.Register("PLAN023", "A loop, an if, an else and their end do not belong together.",
 		"apogee-plan 1\nmemory gm size 1048576 align 32\nmemory l1 size 4096 align 32\nqueue s scalar\nqueue in dma\nqueue out dma\nkernel k regs 4 flops 0 {\ncode\n0: s loop r3 from 0 times 2\n}\n")
 	codeAlign = diag.Register("PLAN030", "An address is not a multiple of what its memory asks for.",
 		"apogee-plan 1\nmemory gm size 1048576 align 32\nmemory l1 size 4096 align 32\nqueue s scalar\nqueue in dma\nqueue out dma\nbuffer b input f32 [16] at 0x8 size 64 steps 0..0\n")
@@ -45,7 +45,7 @@ var (
 		"apogee-plan 1\nmemory gm size 1048576 align 32\nmemory l1 size 4096 align 32\nqueue s scalar\nqueue in dma\nqueue out dma\nkernel k regs 4 flops 0 {\n  param x f32 size 64 read\ncode\n0: s load_scalar r3 <- gm:x[0] f32{1:4}\n}\n")
 	codeShape = diag.Register("PLAN038", "The tiles of an instruction do not have the sizes that belong together.",
 		"apogee-plan 1\nmemory gm size 1048576 align 32\nmemory l1 size 4096 align 32\nqueue s scalar\nqueue in dma\nqueue out dma\nkernel k regs 3 flops 0 {\n  param x f32 size 64 read\n  local a in l1 at 0x0 size 128 slots 1 live 0..0\ncode\n0: in dma_in l1:a[0] f32{8:4} <- gm:x[0] f32{16:4}\n}\n")
-	codeLife = diag.Register("PLAN039", "A buffer is used before or after the steps that it lives in, or written though it must not be.",
+	codeLife = diag.Register("PLAN039", "A buffer is used before or after the steps that it lives in, read where nothing was written to it, or written though it must not be.",
 		"apogee-plan 1\nmemory gm size 1048576 align 32\nmemory l1 size 4096 align 32\nqueue s scalar\nqueue in dma\nqueue out dma\nkernel k regs 3 flops 0 {\n  param x f32 size 64 write\ncode\n}\nbuffer b weight f32 [16] at 0x0 size 64 steps 0..0\nstep s k grid 1 (b)\n")
 	codeUnproven = diag.Register("PLAN040", "Nothing shows that an instruction stays inside what its tile names: a remark, since data may decide it.",
 		"apogee-plan 1\nmemory gm size 1048576 align 32\nmemory l1 size 4096 align 32\nqueue s scalar\nqueue in dma\nqueue out dma\nkernel k regs 5 flops 0 {\n  param x f32 size 64 read\n  param n i32 size 4 read\n  local a in l1 at 0x0 size 128 slots 1 live 0..1\ncode\n0: s load_scalar r3 <- gm:n[0] i32{1:4} assume=3(1/1) \"three\"\n1: in dma_in l1:a[0] f32{r3:4} <- gm:x[0] f32{r3:4}\n}\nbuffer b input f32 [16] at 0x0 size 64 steps 0..0\nbuffer c input i32 [1] at 0x40 size 4 steps 0..0\nstep s k grid 1 (b, c)\n")

@@ -23,8 +23,8 @@ func decode(b []byte, name string) (*Plan, error) {
 	if len(b) < headerSize {
 		return nil, fail(codeShort, "the plan ends in its header, after %d bytes", len(b)).Helpf("copy the file again, or compile the model again")
 	}
-	if v := binary.LittleEndian.Uint32(b[8:]); v != BinaryVersion {
-		d := fail(codeVersion, "the plan has version %d, this program reads version %d", v, BinaryVersion)
+	if v := binary.LittleEndian.Uint32(b[8:]); v < oldestVersion || v > BinaryVersion {
+		d := fail(codeVersion, "the plan has version %d, this program reads versions %d to %d", v, oldestVersion, BinaryVersion)
 		if v > BinaryVersion {
 			return nil, d.Helpf("use the newer apogee that wrote it, or compile the model again with this one")
 		}
@@ -56,7 +56,7 @@ func decodeSections(b []byte) (*Plan, *diag.Diagnostic) {
 		if id != uint32(i+1) || n > uint64(len(b)-at) {
 			return nil, diag.Errorf(codeContent, diag.Range{}, "section %d of the plan is %d and %s long, which does not fit", i+1, id, sizeText(n))
 		}
-		d := &decoder{b: b[at : at+int(n)]}
+		d := &decoder{b: b[at : at+int(n)], version: binary.LittleEndian.Uint32(b[8:])}
 		at += int(n)
 		switch i + 1 {
 		case sectionMeta:
@@ -84,11 +84,12 @@ func decodeSections(b []byte) (*Plan, *diag.Diagnostic) {
 
 // decoder reads one section. After the first mistake, err says what, and everything reads as zero.
 type decoder struct {
-	b     []byte
-	err   string
-	vals  []Val
-	terms []Term
-	ints  []int64
+	b       []byte
+	version uint32
+	err     string
+	vals    []Val
+	terms   []Term
+	ints    []int64
 }
 
 func (d *decoder) fail(what string) {
@@ -396,6 +397,16 @@ func (d *decoder) steps(p *Plan) {
 	p.Steps = list[Step](d.n(minStep))
 	for i := range p.Steps {
 		s := &p.Steps[i]
+		if d.version > 3 {
+			s.Op = StepOp(d.enum(len(stepWords), "kind of step"))
+		}
+		if s.Op != LaunchStep {
+			s.Pos, s.Name = d.pos(), d.s()
+			if s.Op.controls() {
+				s.Control = &Control{Cond: d.int(), Trip: d.int(), Index: d.int(), Limit: d.i(), Assume: d.i()}
+			}
+			continue
+		}
 		s.Kernel, s.Grid, s.Pos, s.Name = d.int(), d.i(), d.pos(), d.s()
 		s.Args = list[Arg](d.n(2))
 		for j := range s.Args {

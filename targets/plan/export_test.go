@@ -18,3 +18,6 @@ func Reseal(b []byte) []byte {
 	copy(b[sumOffset:], sum[:])
 	return b
 }
+
+// EncodeVersion writes a plan without ifs and loops in an older version.
+func EncodeVersion(p *Plan, version uint32) []byte { return encodeAs(p, version) }

@@ -107,9 +107,11 @@ func (r *textReader) line() {
 		r.kernel()
 	case "step":
 		r.step()
+	case "if", "else", "loop", "end":
+		r.control(StepOp(slices.Index(stepWords[:], w)))
 	default:
 		all := []string{"model", "entry", "chip", "chip-hash", "precision", "symbol", "note", "file", "scope", "word", "memory",
-			"queue", "buffer", "from", "data", "kernel", "step"}
+			"queue", "buffer", "from", "data", "kernel", "step", "if", "else", "loop", "end"}
 		d := r.fail(codeSyntax, at, max(r.at, at+1), "a line cannot begin with %s", quoteClip(w)).Suggest(w, all)
 		if d.Suggestion == "" {
 			d.Expected = "one of " + strings.Join(all, ", ")
@@ -208,6 +210,36 @@ func (r *textReader) step() {
 			a.Offset = r.int()
 		}
 		s.Args = append(s.Args, a)
+	}
+	s.Pos = r.pos()
+	r.p.Steps = append(r.p.Steps, s)
+}
+
+// control reads a step that is no launch.
+func (r *textReader) control(o StepOp) {
+	s := Step{Op: o}
+	if o == IfStep || o == LoopStep {
+		c := &Control{Cond: None, Trip: None, Index: None, Limit: NoLimit}
+		s.Name, s.Control = r.name(), c
+		if o == IfStep {
+			r.needWord("on")
+			c.Cond = r.ref("buffer", &r.buffers)
+		} else {
+			if r.acceptWord("limit") {
+				c.Limit = r.int()
+			}
+			for _, x := range []struct {
+				word string
+				to   *int
+			}{{"trip", &c.Trip}, {"while", &c.Cond}, {"index", &c.Index}} {
+				if r.acceptWord(x.word) {
+					*x.to = r.ref("buffer", &r.buffers)
+				}
+			}
+			if r.acceptWord("assume") {
+				c.Assume = r.int()
+			}
+		}
 	}
 	s.Pos = r.pos()
 	r.p.Steps = append(r.p.Steps, s)

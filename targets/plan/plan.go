@@ -115,13 +115,16 @@ type Source struct {
 	Hash     string // SHA-256 of the stored bytes in hex, when they were at hand at compile time; else ""
 }
 
-// Step launches one kernel.
+// Step launches one kernel, or says which steps run, and how often.
 type Step struct {
+	Op     StepOp
 	Kernel int   // index into Plan.Kernels
 	Args   []Arg // one for each of the kernel's parameters
 	Grid   int64 // number of blocks, at least 1
 	Pos    Pos
 	Name   string // what a trace calls this launch, such as layers.3.attn.q_a
+	// Control is what an If or a Loop goes by, nil for the others. Kernel, Args and Grid are a launch's.
+	Control *Control
 }
 
 // Arg binds a kernel parameter to a buffer, or to a part of it that begins Offset bytes in.

@@ -528,6 +528,9 @@ func FuzzDecode(f *testing.F) {
 	for _, p := range plans() {
 		f.Add(encoded(p))
 	}
+	if p, err := plan.Parse(diag.NewSource("control", []byte(control))); err == nil {
+		f.Add(encoded(p))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		// Bytes behind the header are tried with the right length and checksum, else the fuzzer would never get past it.
 		p, err := plan.Decode(plan.Reseal(b))
@@ -548,6 +551,7 @@ func FuzzParse(f *testing.F) {
 	for _, c := range diag.Codes() {
 		f.Add([]byte(c.Example))
 	}
+	f.Add([]byte(control))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := plan.Parse(diag.NewSource("f", b))
 		if err != nil {
@@ -573,7 +577,7 @@ func use(p *plan.Plan) {
 	}
 	_ = plan.Check(p, rules())
 	for i := range p.Steps {
-		if s := &p.Steps[i]; s.Grid < 100 {
+		if s := &p.Steps[i]; s.Op == plan.LaunchStep && s.Grid < 100 {
 			plan.Footprints(&p.Kernels[s.Kernel], 0, s.Grid-1, 4)
 		}
 	}

@@ -428,27 +428,72 @@ func (t *printer) steps() {
 	if len(p.Steps) > 0 {
 		t.s("\n")
 	}
+	depth := 0
 	for i := range p.Steps {
 		s := &p.Steps[i]
-		t.s("step ")
-		t.name(s.Name)
-		t.s(" ")
-		t.ref(t.kernels, s.Kernel)
-		t.s(" grid ")
-		t.i(s.Grid)
-		t.s(" (")
-		for j, a := range s.Args {
-			if j > 0 {
-				t.s(", ")
-			}
-			t.ref(t.buffers, a.Buffer)
-			if a.Offset != 0 {
-				t.s("+")
-				t.i(a.Offset)
-			}
+		if s.Op == EndStep || s.Op == ElseStep {
+			depth--
 		}
-		t.s(")")
+		for range depth {
+			t.s("  ")
+		}
+		t.step(s)
 		t.pos(s.Pos)
 		t.s("\n")
+		if s.Op != EndStep && s.Op != LaunchStep {
+			depth++
+		}
 	}
+}
+
+func (t *printer) step(s *Step) {
+	t.s(s.Op.String())
+	if s.Op == ElseStep || s.Op == EndStep {
+		return
+	}
+	t.s(" ")
+	t.name(s.Name)
+	if c := s.Control; s.Op != LaunchStep {
+		if c == nil { // only in a plan that does not validate
+			c = &Control{None, None, None, NoLimit, 0}
+		}
+		word := func(w string, buffer int) {
+			if buffer != None {
+				t.s(w)
+				t.ref(t.buffers, buffer)
+			}
+		}
+		number := func(w string, n, none int64) {
+			if n != none {
+				t.s(w)
+				t.i(n)
+			}
+		}
+		if s.Op == IfStep {
+			word(" on ", c.Cond)
+			return
+		}
+		number(" limit ", c.Limit, NoLimit)
+		word(" trip ", c.Trip)
+		word(" while ", c.Cond)
+		word(" index ", c.Index)
+		number(" assume ", c.Assume, 0)
+		return
+	}
+	t.s(" ")
+	t.ref(t.kernels, s.Kernel)
+	t.s(" grid ")
+	t.i(s.Grid)
+	t.s(" (")
+	for j, a := range s.Args {
+		if j > 0 {
+			t.s(", ")
+		}
+		t.ref(t.buffers, a.Buffer)
+		if a.Offset != 0 {
+			t.s("+")
+			t.i(a.Offset)
+		}
+	}
+	t.s(")")
 }

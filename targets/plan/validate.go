@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"apogee/ir/diag"
@@ -100,7 +101,59 @@ func (c *checker) structure() {
 		c.kernelStructure(&p.Kernels[i])
 	}
 	for i := range p.Steps {
-		c.stepStructure(i, &p.Steps[i])
+		if s := &p.Steps[i]; s.Op == LaunchStep {
+			c.stepStructure(i, s)
+		} else {
+			c.controlStructure(i, s)
+		}
+	}
+	if _, ok := Nest(p.Steps); !ok {
+		c.errorf(codeLoop, "steps", "ifs, loops and ends do not belong together, or stand in each other more than %d deep", maxStepNesting)
+	}
+}
+
+// controlStructure checks a step that is no launch.
+func (c *checker) controlStructure(i int, s *Step) {
+	where := fmt.Sprintf("step %d %s", i, s.Name)
+	x := s.Control
+	if s.Op > EndStep || (x != nil) != s.Op.controls() {
+		c.errorf(codeOperand, where, "the step is of no kind, or what it goes by is missing or too much")
+		return
+	}
+	if x == nil {
+		return
+	}
+	scalar := func(what string, n int, formats ...format.Format) {
+		if n == None {
+			return
+		}
+		if !in(n, len(c.p.Buffers)) {
+			c.errorf(codeIndex, where, "there is no buffer %d", n)
+			return
+		}
+		b := &c.p.Buffers[n]
+		for _, d := range b.Shape {
+			if d != 1 {
+				c.errorf(codeShape, where, "%s %s is no scalar", what, b.Name).Expect("one element", fmt.Sprint(b.Shape))
+				return
+			}
+		}
+		if !slices.Contains(formats, b.Format) {
+			c.errorf(codeFormat, where, "%s %s has the wrong format", what, b.Name).Expect(fmt.Sprint(formats), b.Format.String())
+		}
+	}
+	scalar("condition", x.Cond, format.Bool)
+	scalar("trip count", x.Trip, format.I32, format.I64)
+	scalar("index", x.Index, format.I32, format.I64)
+	switch {
+	case s.Op == IfStep:
+		if x.Cond == None || x.Trip != None || x.Index != None || x.Limit != NoLimit || x.Assume != 0 {
+			c.errorf(codeOperand, where, "an if goes by a condition and by nothing else")
+		}
+	case x.Limit < NoLimit || x.Limit > maxPlanSize || x.Assume < 0 || x.Assume > maxPlanSize:
+		c.errorf(codeSize, where, "the loop has a limit of %d rounds and is taken to make %d", x.Limit, x.Assume)
+	case !x.Data() && x.Limit == NoLimit:
+		c.errorf(codeOperand, where, "nothing ends the loop").Expect("a limit, a trip count or a condition", "none")
 	}
 }
 

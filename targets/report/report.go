@@ -105,8 +105,13 @@ func (g *Group) Intensity() float64 {
 // New makes a report of a plan's timing on its chip.
 func New(p *plan.Plan, c *chip.Chip, r *clock.Result) *Report {
 	out := &Report{
-		Model: p.Model, Entry: p.Entry, Chip: p.Chip, Precision: p.Precision, Seconds: r.Seconds, Launches: len(r.Steps),
+		Model: p.Model, Entry: p.Entry, Chip: p.Chip, Precision: p.Precision, Seconds: r.Seconds,
 		OverCapacity: r.OverCapacity, Usage: r.Usage, Assumed: r.Assumed, Data: r.Data, Notes: r.Notes,
+	}
+	for i := range r.Steps {
+		if r.Steps[i].Launch != plan.None {
+			out.Launches += int(r.Steps[i].Count)
+		}
 	}
 	for x := clock.Reason(0); x < clock.NumReasons; x++ {
 		if f := r.Total.Fraction(x); f > 0 {
@@ -164,23 +169,29 @@ func matrixPeak(p *plan.Plan, k *plan.Kernel, c *chip.Chip) float64 {
 func group(p *plan.Plan, r *clock.Result, rates []float64, name func(*plan.Step) string) []Group {
 	index := map[string]int{}
 	var out []Group
-	for i := range p.Steps {
-		s, t := &p.Steps[i], r.Launches[r.Steps[i].Launch]
-		n := name(s)
+	for i := range r.Steps {
+		x := &r.Steps[i]
+		s := &p.Steps[x.Step]
+		t := &clock.Timing{}
+		t.Split[clock.Launch] = x.Ticks
+		n := s.Op.String()
+		if x.Launch != plan.None {
+			t, n = r.Launches[x.Launch], name(s)
+		}
 		g, ok := index[n]
 		if !ok {
 			g = len(out)
 			index[n] = g
 			out = append(out, Group{Name: n})
 		}
-		x := &out[g]
-		x.Launches++
-		x.split.Add(&t.Split, 1)
-		x.Flops += t.Flops
-		x.Bytes += t.MemoryBytes
-		if rate := rates[s.Kernel]; rate > 0 {
-			x.atPeak += t.Flops / rate
-			x.peakRate = max(x.peakRate, rate)
+		y, times := &out[g], float64(x.Count)
+		y.Launches += int(x.Count)
+		y.split.Add(&t.Split, x.Count)
+		y.Flops += float64(t.Flops * times)
+		y.Bytes += float64(t.MemoryBytes * times)
+		if rate := rates[s.Kernel]; rate > 0 && x.Launch != plan.None {
+			y.atPeak += float64(t.Flops / rate * times)
+			y.peakRate = max(y.peakRate, rate)
 		}
 	}
 	for i := range out {

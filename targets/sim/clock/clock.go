@@ -3,6 +3,7 @@ package clock
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sort"
 
 	"apogee/targets/chip"
@@ -21,6 +22,8 @@ type Options struct {
 	// Steps is how many steps the simulation may take before it refuses the plan; 0 means 100 million, some seconds. A
 	// decode step of a model with 671B parameters takes some 100,000.
 	Steps int64
+	// Ran is how often each step of the plan ran when it was run, as exec's Machine.Ran gives it: then ifs and loops go as they went.
+	Ran []int64
 	// Done, if not nil, gives up the run when it is closed, as a context's; the error is then context.Canceled.
 	Done <-chan struct{}
 }
@@ -48,7 +51,7 @@ type Result struct {
 
 	// Queues is for how long each queue of the busiest core was held, in the plan's order.
 	Queues []QueueUse `json:"queues"`
-	// Steps are the launches in order, Launches what is equal among them.
+	// Steps are the launches and decisions in order, those of rounds that repeat once; Launches what is equal among them.
 	Steps    []Step    `json:"steps"`
 	Launches []*Timing `json:"-"`
 
@@ -77,13 +80,19 @@ type QueueUse struct {
 	Busy float64 `json:"busy_seconds"`
 }
 
-// Step is one launch.
+// Step is one launch, or a look at what an if or a loop goes by.
 type Step struct {
 	Name    string  `json:"name"`
-	Launch  int     `json:"-"` // index into Result.Launches
-	Start   float64 `json:"start_seconds"`
-	Seconds float64 `json:"seconds"`
+	Step    int     `json:"-"` // index into Plan.Steps
+	Launch  int     `json:"-"` // index into Result.Launches; plan.None for a look
+	Count   int64   `json:"count"`
+	Start   float64 `json:"start_seconds"` // of the first
+	Seconds float64 `json:"seconds"`       // of each
 	BoundBy Reason  `json:"bound_by"`
+
+	// Ticks is each one's time, that of a look entirely for Launch.
+	Ticks Ticks `json:"-"`
+	start Ticks
 }
 
 // Timing is a launch of a kernel with a grid, and how long it takes: the same for all steps that share it.
@@ -141,21 +150,27 @@ func Run(p *plan.Plan, c *chip.Chip, o Options) (*Result, error) {
 		r.traced[s] = true
 	}
 	res := &Result{hz: m.hz, BoundBy: map[string]float64{}, Usage: plan.Measure(p), Notes: p.Notes}
-	res.Steps = make([]Step, 0, len(p.Steps))
-	var now Ticks
-	for i := range p.Steps {
-		n, err := r.step(&p.Steps[i])
-		if err != nil {
-			return nil, err
+	w := &walker{runner: r, entries: make([]Step, 0, len(p.Steps))}
+	w.to, _ = plan.Nest(p.Steps)
+	if err := w.walk(0, len(p.Steps)); err != nil {
+		return nil, err
+	}
+	res.Steps = w.entries
+	for i := range res.Steps {
+		s := &res.Steps[i]
+		s.Start, s.Seconds = res.Second(s.start), res.Second(s.Ticks)
+		if s.Launch == plan.None {
+			res.Total[Launch] += m.launch * Ticks(s.Count)
+		} else {
+			r.timings[s.Launch].Steps += int(s.Count)
 		}
-		t := r.timings[n]
-		t.Steps++
-		res.Steps = append(res.Steps, Step{Name: p.Steps[i].Name, Launch: n, Start: res.Second(now), Seconds: res.Second(t.Ticks), BoundBy: t.Split.Main()})
 		if o.Trace != nil {
-			r.trace(i, res, now, t)
+			r.trace(res, s)
 		}
-		if now += t.Ticks; now > maxTicks/2 {
-			return nil, m.errLong(&p.Kernels[t.Kernel], "the run takes longer than the clock can count")
+	}
+	for _, n := range w.notes {
+		if !slices.Contains(res.Data, n) {
+			res.Data = append(res.Data, n)
 		}
 	}
 	r.finish(res)
@@ -267,7 +282,7 @@ func (r *runner) finish(res *Result) {
 			queues[q] += t.Queues[q] * Ticks(n)
 		}
 		for _, why := range t.data {
-			data[why] = true
+			data[why] = data[why] || n > 0
 		}
 	}
 	res.Seconds = res.Second(res.Total.Sum())
@@ -279,10 +294,14 @@ func (r *runner) finish(res *Result) {
 			res.BoundBy[x.String()] = f
 		}
 	}
-	for why := range data {
-		res.Data = append(res.Data, why)
+	var known []string
+	for why, used := range data {
+		if used {
+			known = append(known, why)
+		}
 	}
-	sort.Strings(res.Data)
+	sort.Strings(known)
+	res.Data = append(known, res.Data...)
 	res.OverCapacity = res.Usage.Over()
 	res.Assumed = r.m.assumed()
 }
@@ -320,27 +339,36 @@ func (t *Timing) record(m *machine, k *plan.Kernel, e event) {
 }
 
 // trace writes the spans of a step.
-func (r *runner) trace(i int, res *Result, now Ticks, t *Timing) {
+func (r *runner) trace(res *Result, x *Step) {
 	tr, p := r.o.Trace, r.m.p
 	if tr.Name == "" {
 		tr.Name = p.Model + " " + p.Entry + " on " + p.Chip
 	}
-	s := &p.Steps[i]
-	start := res.Second(now)
-	tr.Add(trace.Span{Track: tr.Track("launches"), Name: s.Name, Start: start, End: res.Second(now + t.Ticks), Bound: t.Split.Main().String(),
-		Bytes: int64(t.MemoryBytes), Flops: t.Flops, Step: i, Instr: plan.None, Place: plan.PosText(p, s.Pos)})
-	if !r.traced[i] {
+	s := &p.Steps[x.Step]
+	span := trace.Span{Track: tr.Track("launches"), Name: s.Name, Start: x.Start, End: x.Start + x.Seconds, Bound: x.BoundBy.String(),
+		Step: x.Step, Instr: plan.None, Place: plan.PosText(p, s.Pos)}
+	if x.Count > 1 {
+		span.Times = x.Count
+	}
+	if x.Launch == plan.None {
+		tr.Add(span)
 		return
 	}
-	begin := start + res.Second(r.m.launch)
-	for _, x := range t.spans {
+	t := r.timings[x.Launch]
+	span.Bytes, span.Flops = int64(t.MemoryBytes), t.Flops
+	tr.Add(span)
+	if !r.traced[x.Step] {
+		return
+	}
+	begin := x.Start + res.Second(r.m.launch)
+	for _, y := range t.spans {
 		name := "repeated"
-		if x.queue >= 0 {
-			name = p.Queues[x.queue].Name
+		if y.queue >= 0 {
+			name = p.Queues[y.queue].Name
 		}
-		span := x.span
+		span := y.span
 		span.Track = tr.Track(name)
-		span.Start, span.End, span.Step = span.Start+begin, span.End+begin, i
+		span.Start, span.End, span.Step = span.Start+begin, span.End+begin, x.Step
 		tr.Add(span)
 	}
 }

@@ -108,8 +108,18 @@ func together(a, b *plan.Buffer) bool {
 
 func (m *Machine) checkSteps() error {
 	p := m.p
+	var ok bool
+	if m.nest, ok = plan.Nest(p.Steps); !ok {
+		return planErr("the plan's ifs, loops and ends do not belong together")
+	}
 	for i := range p.Steps {
 		s := &p.Steps[i]
+		if s.Op != plan.LaunchStep {
+			if err := m.checkControl(i, s); err != nil {
+				return err
+			}
+			continue
+		}
 		fail := func(format string, args ...any) error {
 			return planErr("step %d, %s: "+format, append([]any{i, s.Name}, args...)...)
 		}

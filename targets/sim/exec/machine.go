@@ -29,6 +29,8 @@ type Machine struct {
 	guard    *guard.Guard
 	ready    bool
 	took     []time.Duration // by step: what the last launch took
+	nest     []int           // by step, as plan.Nest gives it
+	ran      []int64         // by step: see Ran
 	numCores int64
 }
 
@@ -248,13 +250,9 @@ func (m *Machine) Run(ctx context.Context, inputs map[string]*tensor.Tensor) (ma
 	if m.guard != nil {
 		m.guard.Begin()
 	}
-	for i := range m.p.Steps {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if err := m.step(ctx, &stop, i); err != nil {
-			return nil, err
-		}
+	m.ran = make([]int64, len(m.p.Steps))
+	if err := m.steps(ctx, &stop, 0, len(m.p.Steps)); err != nil {
+		return nil, err
 	}
 	if m.guard != nil {
 		if err := m.guard.End(); err != nil {
