@@ -135,9 +135,9 @@ func (c *Chip) whyPeak(p Peak, ratio, quoted float64) string {
 // fast, save for integers beside floats, which may be up to four times.
 func checkRatios(c *Chip, l *diag.List) {
 	ratio := func(narrow, wide format.Format, allowed ...float64) {
-		_, n, ok1 := c.Matrix(narrow, narrow)
-		_, w, ok2 := c.Matrix(wide, wide)
-		if !ok1 || !ok2 {
+		on, n, ok1 := c.Matrix(narrow, narrow)
+		ow, w, ok2 := c.Matrix(wide, wide)
+		if !ok1 || !ok2 || on != ow { // other engines share no multipliers: a chip may have a matrix unit for integers only
 			return
 		}
 		q := n.FlopsPerCycle.Value / w.FlopsPerCycle.Value
