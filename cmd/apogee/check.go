@@ -25,7 +25,7 @@ func init() {
 		name: "check", args: "FILE…", short: "Check files of any kind apogee reads",
 		long: `
 A .mg file is parsed, resolved and, where its config has defaults, lowered and verified; a checkpoint's config, weights and tokenizer are held
-against its model; a .chip file is linted; IR is verified; a plan's memory, ranges and synchronisation are proved anew; a .npy,
+against its model; a .chip or .system file is linted; IR is verified; a plan's memory, ranges and synchronisation are proved anew; a .npy,
 .safetensors or tokenizer.json is read. All mistakes of all files are reported.`,
 		example: "  apogee check model.mg my.chip\n  apogee check examples/r1-nano\n  apogee check decode.plan", complete: "file",
 		setup: func(f *pflag.FlagSet) func(context.Context, *app, []string) error {
@@ -77,6 +77,9 @@ func checkFile(path string) (*diag.List, error) {
 	switch ext := strings.ToLower(filepath.Ext(path)); {
 	case ext == ".chip":
 		_, l := chip.LoadAll(path)
+		return l, nil
+	case ext == ".system":
+		_, l := chip.LoadSystemAll(path)
 		return l, nil
 	case ext == ".npy":
 		_, err := npy.ReadFile(path)

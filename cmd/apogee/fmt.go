@@ -19,7 +19,7 @@ import (
 
 func init() {
 	register(&command{
-		name: "fmt", args: "FILE…", short: "Print .mg and .chip files in their one canonical form",
+		name: "fmt", args: "FILE…", short: "Print .mg, .chip and .system files in their one canonical form",
 		long:    "Files are rewritten in place; - reads standard input and writes standard output. With --check nothing is written, and files that are not in canonical form are listed and make the exit code 1.",
 		example: "  apogee fmt model.mg my.chip\n  apogee fmt --check *.mg\n  apogee fmt - < model.mg", complete: "file",
 		setup: func(f *pflag.FlagSet) func(context.Context, *app, []string) error {
@@ -105,7 +105,7 @@ func readSource(a *app, name string) ([]byte, error) {
 func formatText(name string, text []byte) ([]byte, error) {
 	src := diag.NewSource(name, text)
 	switch strings.ToLower(filepath.Ext(name)) {
-	case ".chip":
+	case ".chip", ".system":
 		return chip.Format(src)
 	case ".ir":
 		m, l := ir.Parse(src)

@@ -21,6 +21,11 @@ func Check(c *Chip) *diag.List {
 func check(c *Chip, to *diag.List) {
 	l := &diag.List{}
 	checkAll(c, l)
+	c.answer(l, to)
+}
+
+// answer hands on what was found, but for the warnings that the file answers.
+func (c *Chip) answer(l, to *diag.List) {
 	came := map[string]bool{}
 	for _, d := range l.Items() {
 		answered := false
@@ -56,6 +61,7 @@ func checkAll(c *Chip, l *diag.List) {
 	checkRanges(c, l)
 	checkLinks(c, l)
 	checkSources(c, l)
+	checkServed(c.Served, l)
 	checkPrecisions(c, l)
 	checkNames(c, l)
 }

@@ -66,6 +66,8 @@ type Chip struct {
 	Reached []Reached
 	// Contested are numbers about which sources contradict one another.
 	Contested []Contested
+	// Served are published rates of serving models on it.
+	Served []Served
 	// Accepts are the doubts of [Check] that the file answers.
 	Accepts []Accept
 	// Lacks lists formats and features that the chip does not have, in its makers' or the field's words.

@@ -66,9 +66,7 @@ func TestShipped(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(string(c.File.Text), string(out)); diff != "" {
-				t.Errorf("not in canonical form (-file +formatted):\n%s", diff)
-			}
+			golden(t, filepath.Join("..", "chips", name+".chip"), out) // the canonical form
 			if _, ok := c.Precision("f32"); !ok {
 				t.Error("cannot do --precision f32")
 			}

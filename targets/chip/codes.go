@@ -184,4 +184,7 @@ var (
 		ex("peak f16 8.2 TFLOPS source sheet\n  dies 2 source sheet { numbers package; bandwidth 1 GB/s source sheet; latency 1 us source sheet; local 50 % source sheet }\n  cores 5 source sheet"))
 	codeStep = diag.Register("CHIP056", "A matrix rate that is no whole number of steps a cycle, nor of cycles a step.",
 		ex(`engine mul { rate f16, f16 -> f32 3000 flop/cycle tile 16x16x16 source sheet }`))
+	codeTotal  = diag.Register("CHIP057", "A total quoted for a system is not its count times the chip's figure. It stands in a system's file.", "")
+	codeServed = diag.Register("CHIP058", "A rate of serving that counts tokens nobody computed, comes from a simulation, or contradicts its batch and time of a token.",
+		ex(`served "a model, decode" { rate 1000 token/s source sheet; per device; batch 256 source sheet; devices 16 source sheet; tpot 8 ms source sheet }`))
 )

@@ -216,7 +216,7 @@ func (r *reader) gather(src *diag.Source, open Opener, chain []string) (body []*
 }
 
 // quoted are the statements about one product as it is sold: they say nothing about one with other cores or another clock.
-var quoted = map[string]bool{"peak": true, "reached": true, "contested": true, "accept": true}
+var quoted = map[string]bool{"peak": true, "reached": true, "served": true, "contested": true, "accept": true}
 
 // other says whether a file describes a chip with other cores or another clock than the one it extends.
 func other(body []*stmt) bool {

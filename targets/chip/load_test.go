@@ -130,7 +130,9 @@ func TestCodes(t *testing.T) {
 				t.Error("no doc")
 			}
 			var l *diag.List
-			if code.ID == codeUnknown {
+			if code.ID == codeTotal {
+				_, l = ReadSystem(diag.NewSource("x.system", []byte(wrongTotal)), Shipped)
+			} else if code.ID == codeUnknown {
 				_, l = LoadAll("no-such-chip")
 			} else {
 				_, l = Read(diag.NewSource("x.chip", []byte(code.Example)), openExample)
@@ -250,4 +252,29 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("formatting again changes it: %v\n%q\n%q", err, once, twice)
 		}
 	})
+}
+
+// Every shipped system loads without a warning, and in canonical form.
+func TestShippedSystems(t *testing.T) {
+	if len(chips.Systems()) < 8 {
+		t.Errorf("only %d systems", len(chips.Systems()))
+	}
+	for _, name := range chips.Systems() {
+		s, l := LoadSystemAll(name)
+		if l.Len() > 0 {
+			t.Errorf("%s: %v", name, l)
+			continue
+		}
+		if s.Name != name || s.Chip == nil || s.Count.Value < 2 || len(s.Links) == 0 || s.Doc == "" {
+			t.Errorf("%s is incomplete: %+v", name, s)
+		}
+		out, err := Format(s.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, filepath.Join("..", "chips", "system", name+".system"), out)
+	}
+	if _, err := LoadSystem("cloudmatrix38"); err == nil || !strings.Contains(err.Error(), `did you mean "cloudmatrix384"?`) {
+		t.Errorf("an unknown system: %v", err)
+	}
 }

@@ -45,6 +45,8 @@ type within struct {
 	dies *Dies
 	// contest is read when all numbers are.
 	contest *Contested
+	sys     *System
+	served  *Served
 }
 
 // block reads the statements of a block. at is where missing keys are reported.

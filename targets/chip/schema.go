@@ -325,6 +325,7 @@ func init() {
 		{name: "contested", syntax: `contested "NUMBER'S NAME" { also NUMBER UNIT …  why "…" }`, names: 1, inner: contestedKeys, late: true,
 			doc:  "Sources contradict one another about a number: what else they say, and why it was not taken.",
 			read: readContested},
+		servedKey,
 		{name: "accept", syntax: `accept CODE "reason"`, names: 1, doc: "Answers a doubt that apogee check has about the file.",
 			read: readAccept},
 		{name: "lacks", syntax: "lacks FORMAT, …", doc: "Formats and features it does not have.",
@@ -341,13 +342,14 @@ func init() {
 	}{
 		{"chip", chipKeys}, {"memory", memoryKeys}, {"engine", engineKeys}, {"rate", rateKeys}, {"path", pathKeys},
 		{"dies", diesKeys}, {"link", linkKeys}, {"sync", syncKeys}, {"precision", precisionKeys},
-		{"contested", contestedKeys},
+		{"contested", contestedKeys}, {"served", servedKeys},
 	}
 }
 
 // Keyword is a word of the language, for its reference page.
 type Keyword struct {
-	// Block is where it stands: chip, memory, engine, rate, path, dies, link, sync, precision or contested.
+	// Block is where it stands: chip, memory, engine, rate, path, dies, link, sync, precision, contested or served; system or host
+	// in the file of a system.
 	Block string
 	// Name, Syntax and Doc say what it is; Required, that a block is wrong without it.
 	Name, Syntax, Doc string
@@ -357,7 +359,14 @@ type Keyword struct {
 // Keywords lists the language's words, block by block.
 func Keywords() []Keyword {
 	out := []Keyword{{Block: "chip", Name: "without", Syntax: "without KEY NAME", Doc: "In a file that extends another: takes a statement of that one away."}}
-	for _, b := range blocks {
+	all := append(blocks[:len(blocks):len(blocks)], struct {
+		name string
+		keys []key
+	}{"system", systemKeys}, struct {
+		name string
+		keys []key
+	}{"host", hostKeys})
+	for _, b := range all {
 		for _, k := range b.keys {
 			out = append(out, Keyword{b.name, k.name, k.syntax, k.doc, k.required})
 		}

@@ -115,3 +115,95 @@ func TestAccept(t *testing.T) {
 		}
 	}
 }
+
+// wrongTotal quotes an interconnect that is neither one direction nor both.
+const wrongTotal = `system "x" {
+  vendor "v"
+  year   2025 reported "x"
+  chip   "ascend-910c" 384 reported "x"
+  node   8 reported "x"
+  link ub {
+    scope     cluster
+    topology  switch
+    peers     384 reported "x"
+    bandwidth 392 GB/s one_way reported "x"
+    latency   1.2 us reported "x"
+    library   "HCCL"
+  }
+  quoted interconnect 269 TB/s reported "x"
+}
+`
+
+// The slips of figures of whole systems and of serving.
+func TestSystemTraps(t *testing.T) {
+	system := func(edit func(string) string) *diag.List {
+		_, l := ReadSystem(diag.NewSource("x.system", []byte(edit(wrongTotal))), Shipped)
+		return l
+	}
+	swap := func(old, new string) func(string) string {
+		return func(s string) string { return strings.Replace(s, old, new, 1) }
+	}
+	served := func(body string) func(string) string {
+		return swap("quoted interconnect 269 TB/s reported \"x\"", "served \"R1\" {\n"+body+"\n}")
+	}
+	total := "quoted interconnect 269 TB/s"
+	for _, c := range []struct {
+		name string
+		edit func(string) string
+		code string // "": nothing is found
+		says string
+	}{
+		{"interconnect of neither direction", swap("", ""), codeTotal, "700.5 GB/s a device"},
+		{"named as contested", swap(total+` reported "x"`, total+` reported "x"`+"\n contested \"quoted interconnect\" { also 301.1 TB/s derived \"2 x 392 x 384\"; why \"what it counts is not said\" }"), "", ""},
+		{"memory of dies for devices", swap(total, "quoted memory 98.3 TB"), codeTotal, "twice"},
+		{"peak of half", swap(total, "quoted peak bf16 144.4 PFLOPS"), codeTotal, "half"},
+		{"the totals of the paper", swap(total, "quoted peak bf16 288.8 PFLOPS"), "", ""},
+		{"dies counted where devices are meant", swap("node   8", "node   10"), codeLevel, "neither dies nor cards"},
+		{"a link wider than the system", swap("peers     384", "peers     768"), codeLevel, "joins 768"},
+		{"prefill with cache hits", served(`rate 73700 token/s reported "average, includes prefix-cache hits"
+			per node
+			devices 8 reported "x"`), codeServed, "cache_hits"},
+		{"with their part stated", served(`rate 73700 token/s reported "average, includes prefix-cache hits"
+			per node
+			devices 8 reported "x"
+			cache_hits 56.3 % reported "x"`), "", ""},
+		{"offline decode that adds up", served(`rate 1821.75 token/s reported "x"
+			per device
+			devices 16 reported "x"
+			batch 256 reported "x"
+			tpot 8.78 ms reported "x"`), "", ""},
+		{"the batch of one device", served(`rate 1821.75 token/s reported "x"
+			per device
+			devices 16 reported "x"
+			batch 16 reported "x"
+			tpot 8.78 ms reported "x"`), codeServed, "is the batch that of one device"},
+		{"cards for dies", served(`rate 1821.75 token/s reported "x"
+			per device
+			devices 32 reported "x"
+			batch 256 reported "x"
+			tpot 8.78 ms reported "x"`), codeServed, "dies for devices"},
+		{"another simulator's figure", served(`rate 9034 token/s reported "SIMULATED, another simulator"
+			per device`), codeServed, "simulated"},
+		{"a rate of unknown width", served(`rate 9034 token/s reported "x"
+			per system`), codeServed, "how many devices"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := system(c.edit)
+			if c.code == "" {
+				if l.Len() > 0 {
+					t.Errorf("nothing is wrong here: %v", l)
+				}
+				return
+			}
+			for _, d := range l.Items() {
+				if d.Code == c.code && strings.Contains(d.Error(), c.says) && strings.Contains(d.Error(), "^") {
+					return
+				}
+			}
+			t.Errorf("want %s with %q, got\n%v", c.code, c.says, l)
+		})
+	}
+	if rate, ok := (Served{Rate: Quantity{Value: 73700}, Per: "node", Devices: Quantity{Value: 8, Confidence: Reported}, CacheHits: Quantity{Value: 0.563}}).Computed(); !ok || rate < 4025 || rate > 4027 {
+		t.Errorf("computed tokens a device: %g", rate)
+	}
+}

@@ -24,6 +24,7 @@ const (
 	dimFlops
 	dimWatt
 	dimBits
+	dimTokens
 )
 
 // unit turns a written number into the base unit: times factor, or divided by -factor where that is negative, so that
@@ -60,6 +61,7 @@ var dims = map[dim]dimInfo{
 	dimFlops:           {"flop/s", "a rate in flop a second"},
 	dimWatt:            {"W", "a power"},
 	dimBits:            {"bit", "a number of bits"},
+	dimTokens:          {"token/s", "a rate in tokens a second"},
 }
 
 // units has every unit of the language. Decimal prefixes are powers of 1000, binary ones of 1024.
@@ -90,8 +92,9 @@ var units = func() map[string]unit {
 		"kW":            {dimWatt, 1e3},
 		"bit":           {dimBits, 1},
 		"bits":          {dimBits, 1},
+		"token/s":       {dimTokens, 1},
 	}
-	for i, p := range []string{"K", "M", "G", "T"} {
+	for i, p := range []string{"K", "M", "G", "T", "P"} {
 		dec, bin := 1e3, 1024.0
 		for j := 0; j < i; j++ {
 			dec, bin = dec*1e3, bin*1024

@@ -39,6 +39,28 @@ func Families() []string {
 	return out
 }
 
+// systems holds machines of several cards, one file a system.
+//
+//go:embed system/*.system
+var systems embed.FS
+
+// Systems gives the names of the shipped systems, sorted.
+func Systems() []string {
+	var out []string
+	entries, _ := fs.ReadDir(systems, "system") // an embedded directory can always be read
+	for _, e := range entries {
+		out = append(out, strings.TrimSuffix(e.Name(), ".system"))
+	}
+	sort.Strings(out)
+	return out
+}
+
+// SystemText gives the file of a shipped system.
+func SystemText(name string) ([]byte, bool) {
+	b, err := systems.ReadFile("system/" + name + ".system")
+	return b, err == nil
+}
+
 // Text gives the file of a shipped chip or family.
 func Text(name string) ([]byte, bool) {
 	b, err := files.ReadFile(name + ".chip")
