@@ -22,18 +22,18 @@ func (b *builder) rounds(n shape.Dim, carried []*ir.Value, body func(i *ir.Value
 		return carried
 	}
 	trip := b.dim(format.I64, n)
-	return b.loop(trip, b.boolConst(true), n, carried, func(i *ir.Value, carried []*ir.Value) (*ir.Value, []*ir.Value) {
+	return b.loop(trip, b.boolConst(true), &n, carried, func(i *ir.Value, carried []*ir.Value) (*ir.Value, []*ir.Value) {
 		next := body(i, carried)
 		return b.boolConst(true), next
 	})
 }
 
-// loop adds a loop of at most limit rounds; limit may be invalid for none. The body says whether to go on.
-func (b *builder) loop(trip, cond *ir.Value, limit shape.Dim, carried []*ir.Value, body func(i *ir.Value, carried []*ir.Value) (*ir.Value, []*ir.Value)) []*ir.Value {
+// loop adds a loop of at most limit rounds; nil is no limit. The body says whether to go on.
+func (b *builder) loop(trip, cond *ir.Value, limit *shape.Dim, carried []*ir.Value, body func(i *ir.Value, carried []*ir.Value) (*ir.Value, []*ir.Value)) []*ir.Value {
 	b.room()
 	var attrs op.Attrs
-	if limit.Valid() {
-		attrs = ir.A("limit", limit)
+	if limit != nil {
+		attrs = ir.A("limit", *limit)
 	}
 	out := b.b.Loop(trip, cond, attrs, carried, func(in *ir.Builder, i *ir.Value, carried []*ir.Value) (*ir.Value, []*ir.Value) {
 		outer := b.b
