@@ -53,6 +53,9 @@ func (b *compiler) weight(o *ir.Op) {
 	if n := o.Attrs.Int("width", 0); n > 0 {
 		s.Scales = true
 		s.Shape = append(append([]int64(nil), s.Shape[:len(s.Shape)-1]...), n)
+		if rows := o.Attrs.Int("rows", 0); rows > 0 {
+			s.Shape[len(s.Shape)-2] = rows
+		}
 	}
 	key := name + "\x00" + v.Type.Format.String() + "\x00" + s.Stored.String() + "\x00" + s.Scale + "\x00" + s.Quantise.String()
 	for _, d := range append(shapeOf(v), s.Block...) {

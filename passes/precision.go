@@ -16,7 +16,7 @@ import (
 var precisionInfo = &Info{
 	Name: "precision",
 	Doc: "Gives matrix products the formats that --precision asks for. f32 makes all of the model f32: nothing is rounded to a narrower float but what a function takes and gives, and products of codes that the model states become products of what the codes stand for. " +
-		"bf16 and f16 cast operands of products, except f32 ones that were widened on purpose, such as a router's. fp8 quantises, in blocks of K, the activations that meet a weight stored in FP8 with block scales; w8a8 quantises each row of weights at load and of activations to i8. " +
+		"bf16 and f16 cast operands of products, except f32 ones that were widened on purpose, such as a router's. fp8 quantises, in blocks of K, the activations that meet a weight stored in FP8 with block scales; in a model that stores none, weights are quantised at load, 128 by 128 elements to a scale. w8a8 quantises each row of weights at load and of activations to i8. " +
 		"Casts and scales of weights move into the weight, so that the loader does them once.",
 	Rules: rewrite.Join(rewrite.Set{widenFloats, castOperands, quantiseProduct, moveQuantise, dequantiseProduct}, loadRules),
 	run:   setPrecision,
@@ -161,6 +161,7 @@ func setPrecision(p *Pass) error {
 			return err
 		}
 	}
+	quantiseAll := want.Name == "w8a8" || !storesFP8(p.Module)
 	for _, f := range p.Module.Funcs {
 		switch want.Name {
 		case "f32":
@@ -170,7 +171,7 @@ func setPrecision(p *Pass) error {
 		case "bf16", "f16":
 			narrow(p, f, want.A, want.B)
 		case "fp8", "w8a8":
-			if err := quantised(p, f, want); err != nil {
+			if err := quantised(p, f, want, quantiseAll); err != nil {
 				return err
 			}
 		}

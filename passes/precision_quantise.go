@@ -40,24 +40,47 @@ var moveQuantise = &rewrite.Rule{
 	},
 }
 
-// quantised turns products with weights into products of codes: fp8 takes the weights that are stored as codes with block scales, w8a8
-// has the loader quantise each row of any weight.
-func quantised(p *Pass, f *ir.Func, want chip.Precision) error {
-	for o := f.Body.First(); o != nil; {
-		next := o.Next()
-		if o.Is(op.Einsum) || o.Is(op.GroupedMatmul) && o.NumArgs() == 3 {
-			if err := quantiseOne(p, o, want); err != nil {
-				return err
+// quantised turns products with weights into products of codes: fp8 takes the weights that are stored as codes with block scales, or, where a
+// model stores none, has the loader quantise blocks of any weight; w8a8 has it quantise each row of any weight.
+//
+// Results that the function gives, such as the scores of words, stay as they are, unless that leaves nothing to be quantised.
+func quantised(p *Pass, f *ir.Func, want chip.Precision, quantiseAll bool) error {
+	q := &quantiser{p: p, want: want, all: quantiseAll}
+	for {
+		for o := f.Body.First(); o != nil; {
+			next := o.Next()
+			if o.Is(op.Einsum) || o.Is(op.GroupedMatmul) && o.NumArgs() == 3 {
+				if err := q.one(o); err != nil {
+					return err
+				}
 			}
+			o = next
 		}
-		o = next
+		if q.results = !q.results && q.fired == 0 && len(q.kept) > 0; !q.results {
+			break
+		}
+		q.kept = nil
+	}
+	for _, o := range q.kept {
+		p.remark(quantiseProduct, o, "operands stay unquantised: its result is what the function gives, such as the scores of words")
 	}
 	return nil
 }
 
-// quantiseOne rewrites one product x·w. The activations get a scale for each row and as many elements of K as share one in the weight, as
+// quantiser quantises the products of one function.
+type quantiser struct {
+	p       *Pass
+	want    chip.Precision
+	all     bool     // the loader quantises weights that are stored otherwise; at fp8 where a model stores no FP8 at all, in DeepSeek's blocks
+	results bool     // products are quantised though the function gives their results
+	kept    []*ir.Op // products that were not for that reason
+	fired   int
+}
+
+// one rewrites one product x·w. The activations get a scale for each row and as many elements of K as share one in the weight, as
 // DeepSeek-V3 does (arXiv 2412.19437, section 3.3.2); in w8a8 that is all of K.
-func quantiseOne(p *Pass, o *ir.Op, want chip.Precision) error {
+func (q *quantiser) one(o *ir.Op) error {
+	p, want := q.p, q.want
 	x, w := o.Arg(0), o.Arg(1)
 	plain := true
 	if o.Is(op.Einsum) {
@@ -76,50 +99,63 @@ func quantiseOne(p *Pass, o *ir.Op, want chip.Precision) error {
 		return nil
 	}
 	stored := storedCodes(w, want.B)
-	if want.Name == "fp8" && !stored {
+	if want.Name == "fp8" && !stored && (!q.all || !plainWeight(w)) {
 		return nil
 	}
+	made := want.Name == "w8a8" || !stored
 	why := ""
 	switch {
 	case !plain:
 		why = "it is no plain matrix product"
 	case bothKeysAndValues(o.Result(0)):
 		why = "what it gives is cut into keys and values, where it may be absorbed"
-	case want.Name == "w8a8" && returned(o.Result(0)):
-		why = "its result is what the function gives, such as the scores of words"
-	case want.Name == "w8a8" && chooses(o.Result(0), 0):
+	case made && !q.results && returned(o.Result(0)):
+		q.kept = append(q.kept, o)
+		return nil
+	case made && chooses(o.Result(0), 0):
 		why = "its result is what a choice is made by, such as a router's"
 	}
 	if why != "" {
+		if q.results {
+			return nil // said so already
+		}
 		p.remark(quantiseProduct, o, "operands stay unquantised: %s", why)
 		return nil
 	}
 	if !p.fire(quantiseProduct, o) {
 		return nil
 	}
+	q.fired++
 	b := ir.At(o)
 	var codes, scale *ir.Value
 	var block []int64
-	if want.Name == "fp8" {
+	switch {
+	case want.Name == "fp8" && stored:
 		d := w.Def()
 		codes, scale, block = d.Arg(0), b.Cast(d.Arg(1), format.F32), d.Attrs.Ints("block")
-	} else {
+	case want.Name == "fp8":
+		var err error
+		if codes, scale, err = quantisedBlocks(b, w, want.B); err != nil {
+			return err
+		}
+		block = weightBlock
+	default:
 		var err error
 		if codes, scale, err = quantisedRows(b, w, want.B); err != nil {
 			return err
 		}
 		block = []int64{1, dim(codes, codes.Type.Rank()-1)}
 	}
-	q := b.Create(op.Quantize, ir.A("block", []int64{block[1]}, "format", want.A), x)
-	if q == nil {
+	act := b.Create(op.Quantize, ir.A("block", []int64{block[1]}, "format", want.A), x)
+	if act == nil {
 		return b.Err
 	}
 	attrs := ir.A("block", block, "format", o.Result(0).Type.Format)
 	var y *ir.Value
 	if o.Is(op.GroupedMatmul) {
-		y = b.Op(op.GroupedMatmul, attrs, q.Result(0), codes, o.Arg(2), q.Result(1), scale)
+		y = b.Op(op.GroupedMatmul, attrs, act.Result(0), codes, o.Arg(2), act.Result(1), scale)
 	} else {
-		y = b.Op(op.ScaledMatmul, attrs, q.Result(0), codes, q.Result(1), scale)
+		y = b.Op(op.ScaledMatmul, attrs, act.Result(0), codes, act.Result(1), scale)
 	}
 	if b.Err != nil {
 		return b.Err
@@ -140,6 +176,43 @@ func loaded(v *ir.Value) bool {
 func storedCodes(w *ir.Value, f format.Format) bool {
 	d := w.Def()
 	return d != nil && d.Is(op.Dequantize) && d.Arg(0).DefIs(op.Weight) && d.Arg(1).DefIs(op.Weight) && d.Arg(0).Type.Format == f && len(d.Attrs.Ints("block")) == 2
+}
+
+// weightBlock is DeepSeek-V3's: so many rows and columns of a weight share a scale (arXiv 2412.19437, section 3.3.2).
+var weightBlock = []int64{128, 128}
+
+// plainWeight reports whether a value is a weight, perhaps cast, that is stored as numbers.
+func plainWeight(w *ir.Value) bool {
+	d := through(w, op.Cast).Def()
+	f := d.Attrs.Format("stored", d.Result(0).Type.Format)
+	return d.Is(op.Weight) && !d.Attrs.Has("scale") && f.IsFloat() && f.Bits() >= 16 && w.Type.Rank() >= 2
+}
+
+// quantisedBlocks gives the codes and scales that the loader makes of each block of a weight.
+func quantisedBlocks(b *ir.Builder, w *ir.Value, f format.Format) (codes, scale *ir.Value, err error) {
+	d := through(w, op.Cast).Def()
+	dims := d.Result(0).Type.Shape
+	n, _ := dims[len(dims)-2].Value()
+	k, _ := dims[len(dims)-1].Value()
+	attrs := d.Attrs.With("stored", d.Attrs.Format("stored", d.Result(0).Type.Format)).With("quantise", f).With("block", weightBlock)
+	declare := func(a op.Attrs, t ir.Type) *ir.Value {
+		if a, err = op.Weight.Normalise(a); err != nil {
+			return nil
+		}
+		o := b.Declare(op.Weight, a, []ir.Type{t})
+		if o == nil {
+			err = b.Err
+			return nil
+		}
+		return o.Result(0)
+	}
+	if codes = declare(attrs, ir.Type{Format: f, Shape: dims}); err != nil {
+		return nil, nil, err
+	}
+	blocks := append(shape.Shape(nil), dims...)
+	blocks[len(dims)-2], blocks[len(dims)-1] = dims[len(dims)-2].CeilDiv(weightBlock[0]), dims[len(dims)-1].CeilDiv(weightBlock[1])
+	scale = declare(attrs.With("rows", n).With("width", k), ir.Type{Format: format.F32, Shape: blocks})
+	return codes, scale, err
 }
 
 // quantisedRows gives the codes and scales that the loader makes of each row of a weight.

@@ -514,7 +514,8 @@ func (r *run) weight(o *ir.Op, shape []int64) (*Value, error) {
 	name := o.Attrs.Str("name", "")
 	f := o.Result(0).Type.Format
 	quant, width := o.Attrs.Format("quantise", format.Invalid), o.Attrs.Int("width", 0)
-	key := fmt.Sprint(name, f, shape, o.Attrs.Str("scale", ""), quant, width)
+	rows, block := o.Attrs.Int("rows", 0), o.Attrs.Ints("block")
+	key := fmt.Sprint(name, f, shape, o.Attrs.Str("scale", ""), quant, width, rows, block)
 	if v := r.e.weights[key]; v != nil {
 		return v, nil
 	}
@@ -537,6 +538,9 @@ func (r *run) weight(o *ir.Op, shape []int64) (*Value, error) {
 		got = format.F32
 		if width > 0 {
 			stored = append(append([]int64(nil), each[:len(each)-1]...), width)
+			if rows > 0 {
+				stored[len(stored)-2] = rows
+			}
 		}
 	}
 	for i, p := range parts {
@@ -560,9 +564,13 @@ func (r *run) weight(o *ir.Op, shape []int64) (*Value, error) {
 			v = Cast(v, got, false)
 		}
 		if quant != format.Invalid {
-			n := stored[len(stored)-1]
-			scales := append(append([]int64(nil), stored[:len(stored)-1]...), 1)
-			pair := quantiseBlocks(v, quant, []int64{max(n, 1)}, 1e-12, stored, scales)
+			n := len(stored)
+			scales := append(append([]int64(nil), stored[:n-1]...), 1)
+			by := []int64{max(stored[n-1], 1)}
+			if scale == "" && len(block) == 2 {
+				by, scales[n-2], scales[n-1] = block, ceilDiv(stored[n-2], block[0]), ceilDiv(stored[n-1], block[1])
+			}
+			pair := quantiseBlocks(v, quant, by, 1e-12, stored, scales)
 			if v = pair[0]; width > 0 {
 				v = pair[1]
 			}

@@ -28,19 +28,37 @@ var (
 		Doc: "A tensor of the checkpoint, by name. Where `stack` is n, the name holds one `{}` and the value is the n tensors named with 0…n-1 in its place, stacked on a new first axis. " +
 			"`stored` is the format in the file when it differs from the value's: the loader converts once, before the first run. " +
 			"With `scale`, the loader multiplies each `block` of the stored matrix (its last two axes) by the element of that tensor (DeepSeek's weight_scale_inv; ragged edges allowed) before converting. " +
-			"With `quantise`, the loader then quantises each row (the last axis) in f32 as the op quantize does, with one block a row and a floor of 1e-12: the value is the codes, or, with `width`, the scales of rows of so many elements: f32 [.., 1].",
+			"With `quantise`, the loader then quantises each row (the last axis) in f32 as the op quantize does, with one block a row and a floor of 1e-12: the value is the codes, or, with `width`, the scales of rows of so many elements: f32 [.., 1]. " +
+			"With `quantise` and `block` but no `scale`, the loader quantises each block of rows and columns instead, as DeepSeek stores its weights: the value is the codes, or, with `rows` and `width`, the scales of matrices of that size.",
 		Attrs: []AttrSpec{
 			{Name: "name", Kind: String, Required: true, Doc: "the tensor's name in the checkpoint"},
 			{Name: "stack", Kind: Int, Doc: "how many tensors are stacked; absent for one tensor as it is"},
 			{Name: "stored", Kind: Fmt, Doc: "format in the file, when the loader converts"},
 			{Name: "scale", Kind: String, Doc: "name of the tensor of block scales that the loader multiplies in"},
-			{Name: "block", Kind: Ints, Doc: "rows and columns that share one scale"},
+			{Name: "block", Kind: Ints, Doc: "rows and columns that share one scale, stored or made by the loader"},
 			{Name: "quantise", Kind: Fmt, Doc: "format of the codes that the loader makes of each row"},
-			{Name: "width", Kind: Int, Doc: "elements of a stored row, where the value is the rows' scales"},
+			{Name: "width", Kind: Int, Doc: "elements of a stored row, where the value is the scales of rows or blocks"},
+			{Name: "rows", Kind: Int, Doc: "rows of a stored matrix, where the value is the scales of blocks"},
 		},
 		Check: func(in Input, results []Type) error {
-			if q := in.Attrs.Format("quantise", format.Invalid); q != format.Invalid || in.Attrs.Has("width") {
-				t := results[0]
+			q := in.Attrs.Format("quantise", format.Invalid)
+			blocks := q != format.Invalid && in.Attrs.Has("block") && !in.Attrs.Has("scale")
+			if in.Attrs.Has("rows") != (blocks && in.Attrs.Has("width")) {
+				return fmt.Errorf("weight: rows goes with quantise, block and width")
+			}
+			switch t := results[0]; {
+			case blocks && !in.Attrs.Has("width"):
+				if b := in.Attrs.Ints("block"); q.Bits() != 8 || t.Format != q || len(t.Shape) < 2 || len(b) != 2 || b[0] < 1 || b[1] < 1 {
+					return fmt.Errorf("weight: the codes of blocks [rows, columns] quantised to %s have that format, found %s with blocks %v", q, t, b)
+				}
+			case blocks:
+				b, w, n := in.Attrs.Ints("block"), in.Attrs.Int("width", 0), in.Attrs.Int("rows", 0)
+				r := len(t.Shape)
+				if q.Bits() != 8 || r < 2 || len(b) != 2 || b[0] < 1 || b[1] < 1 || w < 1 || n < 1 || t.Format != format.F32 ||
+					!t.Shape[r-1].Equal(shape.Const((w-1)/b[1]+1)) || !t.Shape[r-2].Equal(shape.Const((n-1)/b[0]+1)) {
+					return fmt.Errorf("weight: the scales of a matrix of %d by %d in blocks %v are f32, one a block, found %s", n, w, b, t)
+				}
+			case q != format.Invalid || in.Attrs.Has("width"):
 				last := shape.Const(-1)
 				if n := len(t.Shape); n > 0 {
 					last = t.Shape[n-1]
@@ -60,7 +78,7 @@ var (
 					return fmt.Errorf("a weight stacked %d times has %d as its first dimension, found %s", n, n, t)
 				}
 			}
-			if in.Attrs.Has("scale") != in.Attrs.Has("block") {
+			if in.Attrs.Has("scale") != in.Attrs.Has("block") && !blocks {
 				return fmt.Errorf("weight: scale and block go together")
 			}
 			return nil

@@ -105,11 +105,11 @@ type Source struct {
 	Stack  int64         // number of tensors stacked on a new first axis; 0 for one tensor as it is
 	Stored format.Format // format in the file
 	Scale  string        // tensor of block scales multiplied in, or ""
-	Block  []int64       // rows and columns that share one scale
+	Block  []int64       // rows and columns that share one scale, of Scale or else of Quantise
 	Shape  []int64       // shape in the file of one tensor
 	// Quantise is the format of the codes that each row (the last axis) is quantised to, in f32, after the scales: scale = max(largest
 	// magnitude, 1e-12) / largest code, code = x / scale rounded to nearest even. Invalid is none. The buffer holds the codes, or, if Scales
-	// is set, the f32 scales, one a row.
+	// is set, the f32 scales, one a row. With Block and no Scale it is blocks of the last two axes that are quantised, each with one scale.
 	Quantise format.Format
 	Scales   bool
 	Hash     string // SHA-256 of the stored bytes in hex, when they were at hand at compile time; else ""

@@ -5,12 +5,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"apogee/frontend/hf"
+	"apogee/frontend/safetensors"
 	"apogee/ir/diag"
+	"apogee/ir/format"
 	"apogee/ir/irtest"
 	"apogee/ir/tensor"
 	"apogee/targets/chip"
@@ -151,5 +155,89 @@ func rowsNear(t *testing.T, got, want *tensor.Tensor, bound float64) {
 	t.Logf("at most %.2g of the row's largest", worst)
 	if !(worst <= bound) {
 		t.Errorf("%.3g of the row's largest, expected at most %.3g", worst, bound)
+	}
+}
+
+// TestFP8Made: at fp8 a weight that is stored otherwise is really quantised, 128 by 128 elements to a scale, and its activations 1 by 128, as
+// DeepSeek-V3 does (arXiv 2412.19437, section 3.3.2): the product is that of the formula in float64, but for the accumulator.
+func TestFP8Made(t *testing.T) {
+	h100, err := chip.Load("nvidia-h100")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const m, k, n = 3, 200, 140
+	r := rand.New(rand.NewPCG(1, 2))
+	numbers := func(rows, cols int, f format.Format) *tensor.Tensor {
+		v := make([]float64, rows*cols)
+		for i := range v {
+			v[i] = r.NormFloat64() * float64(1+i%7)
+		}
+		x, err := tensor.FromF64(f, []int64{int64(rows), int64(cols)}, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	// coded rounds a matrix to codes times the scale of its block.
+	coded := func(x *tensor.Tensor, high, broad int) []float64 {
+		v, err := x.F64s()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, cols := int(x.Shape[0]), int(x.Shape[1])
+		most := map[[2]int]float64{}
+		for i, y := range v {
+			at := [2]int{i / cols / high, i % cols / broad}
+			most[at] = math.Max(most[at], math.Abs(y))
+		}
+		out := make([]float64, rows*cols)
+		for i, y := range v {
+			scale := float32(most[[2]int{i / cols / high, i % cols / broad}]) / 448
+			out[i] = format.F8E4M3FN.Round(float64(float32(y)/scale)) * float64(scale)
+		}
+		return out
+	}
+	for _, stored := range []format.Format{format.BF16, format.F32} {
+		dir := t.TempDir()
+		w, x := numbers(n, k, stored), numbers(m, k, format.F32)
+		if err := safetensors.Write(filepath.Join(dir, "model.safetensors"), []safetensors.Named{{Name: "w", Tensor: w}}, nil); err != nil {
+			t.Fatal(err)
+		}
+		text := fmt.Sprintf("module @m {\n  func entry @f(%%x: f32[%d,%d]) -> (y) {\n    %%w = weight {name=\"w\"} : %s[%d,%d]\n    %%c = cast(%%w) {format=f32} : f32[%d,%d]\n"+
+			"    %%y = einsum(%%x, %%c) {spec=\"mk,nk->mn\"} : f32[%d,%d]\n    return(%%y)\n  }\n}\n", m, k, stored, n, k, n, k, m, n)
+		if stored == format.F32 {
+			text = strings.Replace(strings.Replace(text, "%c, ", "", 1), "    %c = cast(%w) {format=f32} : f32[140,200]\n", "", 1)
+			text = strings.Replace(text, "(%x, %c)", "(%x, %w)", 1)
+		}
+		model := &Model{Path: "m.ir", IR: []byte(text), Warnings: &diag.List{}}
+		if err := model.UseWeights(filepath.Join(dir, "model.safetensors")); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(model.Close)
+		out, _, err := model.Run(context.Background(), Request{Chip: h100, Precision: "fp8"}, Tensors{"x": x}, exec.Options{Guard: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, b := coded(x, 1, 128), coded(w, 128, 128)
+		want, exact := make([]float64, m*n), make([]float64, m*n)
+		xs, _ := x.F64s()
+		ws, _ := w.F64s()
+		for i := range want {
+			for j := range k {
+				want[i] += a[i/n*k+j] * b[i%n*k+j]
+				exact[i] += xs[i/n*k+j] * ws[i%n*k+j]
+			}
+		}
+		y := func(v []float64) *tensor.Tensor {
+			x, err := tensor.FromF64(format.F32, []int64{m, n}, v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return x
+		}
+		rowsNear(t, out["y"], y(want), math.Ldexp(1, -11))
+		if f, _ := out["y"].F64s(); math.Abs(f[0]-exact[0]) < 1e-6 {
+			t.Error("nothing was quantised")
+		}
 	}
 }

@@ -75,8 +75,15 @@ func Find(b *plan.Buffer, w Weights) (*Source, error) {
 		if len(src.Shape) == 0 || src.Quantise == format.Bool || src.Quantise.Bits() != 8 || src.Scales && b.Format != format.F32 || !src.Scales && b.Format != src.Quantise {
 			return nil, fail(codeSource, "rows of %s[%s] cannot be quantised to %s in a buffer of %s", src.Stored, tensor.Dims(src.Shape), src.Quantise, b.Format)
 		}
-		if cols := src.Shape[len(src.Shape)-1]; src.Scales && cols > 0 {
-			elems = n / cols
+		block := quantiseBlock(src)
+		if block == nil {
+			return nil, fail(codeSource, "blocks of [%s] do not fit %s[%s]", tensor.Dims(src.Block), src.Stored, tensor.Dims(src.Shape))
+		}
+		if src.Scales {
+			elems = 1
+			for _, d := range scaleShape(src.Shape, block) {
+				elems *= d // at most n
+			}
 		}
 	}
 	if elems > 0 && count > math.MaxInt64/elems || elems*count != total {

@@ -70,3 +70,53 @@ func TestQuantise(t *testing.T) {
 		}
 	}
 }
+
+// Blocks of rows and columns are quantised as the op quantize does: each has its scale, blocks at the edges too, and none reaches into the
+// next matrix.
+func TestQuantiseBlocks(t *testing.T) {
+	r := rand.New(rand.NewSource(5))
+	src := plan.Source{Name: "w.{}", Stack: 2, Stored: format.BF16, Shape: []int64{3, 5, 11}, Quantise: format.F8E4M3FN, Block: []int64{2, 4}}
+	w := weights{"w.0": random(t, r, format.BF16, 3, 5, 11), "w.1": random(t, r, format.BF16, 3, 5, 11)}
+	load := func(f format.Format, shape []int64, s plan.Source) []float64 {
+		b, err := Buffer(context.Background(), buffer(f, shape, s), w, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := tensor.FromBytes(f, shape, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := x.F64s()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	codes := load(format.F8E4M3FN, []int64{2, 3, 5, 11}, src)
+	src.Scales = true
+	scales := load(format.F32, []int64{2, 3, 3, 3}, src)
+	for part := range 2 {
+		x, err := w[[]string{"w.0", "w.1"}[part]].F64s()
+		if err != nil {
+			t.Fatal(err)
+		}
+		most := make([]float64, 27)
+		at := func(i int) int { return i/55*9 + i%55/11/2*3 + i%11/4 }
+		for i := range x {
+			most[at(i)] = math.Max(most[at(i)], math.Abs(x[i]))
+		}
+		for i := range x {
+			scale := scales[part*27+at(i)]
+			if want := float64(float32(most[at(i)]) / 448); scale != want {
+				t.Fatalf("the scale of element %d is %g, expected %g", i, scale, want)
+			}
+			if want := format.F8E4M3FN.Round(float64(float32(x[i]) / float32(scale))); codes[part*165+i] != want {
+				t.Fatalf("the code of element %d is %g, expected %g", i, codes[part*165+i], want)
+			}
+		}
+	}
+	src.Block = []int64{2, 0}
+	if _, err := Buffer(context.Background(), buffer(format.F32, []int64{2, 3, 3, 3}, src), w, Options{}); err == nil {
+		t.Error("blocks of no columns were loaded")
+	}
+}
