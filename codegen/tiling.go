@@ -372,8 +372,8 @@ func (x *tiler) estimate(t *tiling) float64 {
 		for _, to := range way {
 			path := x.t.Path(from, to)
 			queue[ch.Engine(path.Engine).Queue] += bytes/(path.Rate.Value*ch.Derate("path", path.From+" -> "+path.To)) + times*path.Startup.Value
-			if from == 0 {
-				loaded += bytes
+			if from == 0 { // what several cores of a wave ask for may be read from the cache once
+				loaded += bytes / max(1, min(float64(path.Multicast), active/float64(max(ceilDiv(x.m, t.mt), ceilDiv(x.n, t.nt)))))
 			}
 			from, times = to, muls
 		}
@@ -388,7 +388,7 @@ func (x *tiler) estimate(t *tiling) float64 {
 			move(x.wayA, float64(t.mt*depth*bits(q.a))/8, times)
 		}
 		move(x.wayB, float64(t.nt*depth*bits(q.b))/8, steps)
-		flops := 2 * pad(t.mt, q.rate.M) * pad(t.nt, q.rate.N) * float64(depth)
+		flops := 2 * pad(t.mt, q.rate.M) * pad(t.nt, q.rate.N) * muls * pad(ceilDiv(depth, int64(muls)), q.rate.K)
 		engine += flops/(q.rate.FlopsPerCycle.Value*ch.Derate("engine", q.engine.Name)) + muls*q.engine.Startup.Value
 	}
 	queue[ch.Engine(p.engine.Name).Queue] += engine
@@ -432,9 +432,6 @@ func (x *tiler) estimate(t *tiling) float64 {
 		wave := math.Min(tilesM, cores)*float64(t.mt*x.k*bits(p.a))/8 + math.Ceil(cores/tilesM)*float64(t.nt*x.k*bits(p.b))/8
 		again := math.Min(read, math.Max(unique, waves*wave))
 		miss = again
-		if wave > x.cacheBytes {
-			miss += (read - again) * (1 - x.cacheBytes/wave)
-		}
 	}
 	miss += float64(x.m*x.n*x.batch) * 4
 	memory := miss / (x.memory * cores) / waves

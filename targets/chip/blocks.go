@@ -325,9 +325,17 @@ func readAuto(c *cursor, _ within) {
 }
 
 func readDerate(c *cursor, in within) {
-	kind := c.word("thing that can be derated", []string{"memory", "engine", "path", "link"})
+	kind := c.word("thing that can be derated", []string{"memory", "engine", "path", "link", "latency", "launch"})
 	if c.bad {
 		return
+	}
+	most := 1.0
+	if kind == "launch" {
+		readDerateOf(c, in, "launch", 4)
+		return
+	}
+	if kind == "latency" {
+		most = 4
 	}
 	name, _ := c.name("a name")
 	if kind == "path" {
@@ -337,9 +345,18 @@ func readDerate(c *cursor, in within) {
 			name += " -> " + to
 		}
 	}
-	d := Derate{What: kind + " " + name}
+	readDerateOf(c, in, kind+" "+name, most)
+}
+
+// readDerateOf reads a factor. Peaks cannot be exceeded; times that a file states may have been measured to be shorter.
+func readDerateOf(c *cursor, in within, what string, most float64) {
+	d := Derate{What: what}
 	c.positive(&d.Factor, "derate "+d.What, dimRatio)
-	c.inRange(&d.Factor, 0, 1, "a part of the peak, up to 100 %")
+	if most > 1 {
+		c.inRange(&d.Factor, 0, most, "a part of the stated speed, up to 400 %")
+	} else {
+		c.inRange(&d.Factor, 0, 1, "a part of the peak, up to 100 %")
+	}
 	if !c.bad && c.room(len(in.chip.Derates), "derates") {
 		in.chip.Derates = append(in.chip.Derates, d)
 	}

@@ -288,9 +288,9 @@ func checkPrecisions(c *Chip, l *diag.List) {
 // checkNames looks for what names nothing or says the opposite of something else.
 func checkNames(c *Chip, l *diag.List) {
 	for _, d := range c.Derates {
-		var ok bool
+		ok := d.What == "launch"
 		for _, m := range c.Memories {
-			ok = ok || d.What == "memory "+m.Name
+			ok = ok || d.What == "memory "+m.Name || d.What == "latency "+m.Name && m.Latency.Stated()
 		}
 		for _, e := range c.Engines {
 			ok = ok || d.What == "engine "+e.Name

@@ -26,6 +26,8 @@ type Chip struct {
 	// Width is how many lanes execute one instruction together: a warp or wave of a simt chip, a vector register of f32 of
 	// others. Work on fewer elements takes as long as on this many. Not stated where it does not matter.
 	Width Quantity
+	// Lanes is how many lanes a core holds at once, over all its warps or waves. Not stated where kernels do not run on lanes.
+	Lanes Quantity
 	// Devices is how many of what the file describes are on one card, each a rank of its own; 1 unless stated.
 	Devices int
 	// Dies is what joins the dies of the package, nil where there is one die. Where the file gives the numbers of one die,
@@ -301,6 +303,8 @@ type Path struct {
 	MaxDims int
 	// Indirect says that rows can be gathered or scattered by a list of indices in one transfer.
 	Indirect bool
+	// Multicast is how many cores one read of the cache can feed when they ask for the same bytes at once; 0 and 1 none.
+	Multicast int
 	// Casts are the conversions it does on the way.
 	Casts []FormatPair
 	Range diag.Range
@@ -355,9 +359,9 @@ var PrecisionNames = []string{"f32", "bf16", "f16", "fp8", "w8a8"}
 
 // Derate is the part of a peak that was measured to be reached.
 type Derate struct {
-	// What names the thing: "memory gm", "engine cube", "path gm -> l1" or "link hccs".
+	// What names the thing: "memory gm", "engine cube", "path gm -> l1" or "link hccs"; "latency gm" and "launch" for times.
 	What string
-	// Factor is between 0 and 1.
+	// Factor is between 0 and 1; for times it is the stated time over the measured one, up to 4.
 	Factor Quantity
 }
 

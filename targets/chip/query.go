@@ -241,10 +241,15 @@ func (c *Chip) AutoPrecisions() []Precision {
 	return out
 }
 
-// Derate gives the factor for "memory", "engine", "path" or "link" and its name; 1 when none is given.
+// Derate gives the factor for "memory", "engine", "path", "link" or "latency" and its name, or for "launch" and ""; 1 when none is
+// given.
 func (c *Chip) Derate(kind, name string) float64 {
+	what := kind
+	if name != "" {
+		what += " " + name
+	}
 	for _, d := range c.Derates {
-		if d.What == kind+" "+name {
+		if d.What == what {
 			return d.Factor.Value
 		}
 	}

@@ -171,6 +171,12 @@ var pathKeys = []key{
 		read: func(c *cursor, in within) { in.path.Word = c.str("an instruction") }},
 	{name: "indirect", syntax: "indirect", doc: "One transfer can gather or scatter rows by a list of indices.",
 		read: func(_ *cursor, in within) { in.path.Indirect = true }},
+	{name: "multicast", syntax: "multicast NUMBER", doc: "How many cores one read of the cache can feed when they ask for the same bytes at once.",
+		read: func(c *cursor, in within) {
+			var q Quantity
+			c.count(&q, "multicast", 1)
+			in.path.Multicast = q.Int()
+		}},
 	{name: "casts", syntax: "casts FORMAT -> FORMAT, …", doc: "Conversions on the way.",
 		read: func(c *cursor, in within) { in.path.Casts = c.pairs() }},
 }
@@ -277,6 +283,8 @@ func init() {
 			read: func(c *cursor, in within) { c.positive(&in.chip.Power, "power", dimWatt) }},
 		{name: "width", syntax: "width NUMBER", doc: "Lanes that execute one instruction together: a warp or wave, 1 where there is none.",
 			read: func(c *cursor, in within) { c.count(&in.chip.Width, "width", 1) }},
+		{name: "lanes", syntax: "lanes NUMBER", doc: "Lanes that a core holds at once, over all its warps or waves; where kernels run on lanes.",
+			read: func(c *cursor, in within) { c.count(&in.chip.Lanes, "lanes", 1) }},
 		{name: "devices", syntax: "devices NUMBER", doc: "How many of what the file describes are on one card, each a rank of its own; one unless stated.",
 			read: func(c *cursor, in within) {
 				var q Quantity
@@ -314,7 +322,8 @@ func init() {
 			read: readPrecision},
 		{name: "auto", syntax: "auto PRECISION, …", doc: "What --precision auto tries, in order; bf16, f16, f32 unless stated.",
 			read: readAuto},
-		{name: "derate", syntax: "derate memory|engine|path|link NAME NUMBER %", names: -1, doc: "Measured part of a peak.",
+		{name: "derate", syntax: "derate memory|engine|path|link|latency NAME NUMBER %, or: derate launch NUMBER %", names: -1,
+			doc:  "Measured part of a peak; of a latency or the launch, the stated time over the measured one.",
 			read: readDerate},
 		{name: "peak", syntax: "peak FORMAT NUMBER TFLOPS|TOPS [dense | sparse] [of die|device|card] [at NUMBER GHz]", names: 1,
 			doc:  "A peak that is quoted; held against the rates. Dense and of the device unless it says otherwise; at the clock it was rated at.",

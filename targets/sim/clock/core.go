@@ -22,7 +22,8 @@ type core struct {
 	// Of this core's part of the bandwidths: cycles a byte. 0: not the limit.
 	memByte, cacheByte  float64
 	missRead, missWrite []float64
-	timed               []timed // by cost.id
+	alike               []float64 // by parameter, cores that read the same at once
+	timed               []timed   // by cost.id
 
 	regs    []int64
 	pc      int
@@ -136,7 +137,7 @@ type event struct {
 
 func newCore(m *machine, w *work, t *traffic) *core {
 	c := &core{
-		m: m, w: w, k: w.k, missRead: t.missRead, missWrite: t.missWrite,
+		m: m, w: w, k: w.k, missRead: t.missRead, missWrite: t.missWrite, alike: t.alike,
 		regs: make([]int64, w.k.Regs), queues: make([]queue, len(m.p.Queues)), flags: make([]flag, len(w.k.Flags)),
 		count: make([]int64, len(w.k.Code)), busy: make([]int64, len(w.k.Code)), held: make([]int64, len(w.k.Code)),
 		queueBusy: make([]Ticks, len(m.p.Queues)), loads: map[string]bool{}, watches: map[int]*watch{},
@@ -366,7 +367,7 @@ func (c *core) timing(k *cost) timed {
 	}
 	t.known = true
 	t.mem = ticks(float64(k.far) * miss * c.memByte)
-	t.cache = ticks(float64(k.far) * c.cacheByte)
+	t.cache = ticks(float64(k.far) * c.cacheByte / max(1, min(float64(k.feeds), c.alike[k.param])))
 	if !k.write {
 		t.latent = c.latency(miss)
 	}

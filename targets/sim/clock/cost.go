@@ -22,6 +22,7 @@ type cost struct {
 	far     int64  // bytes moved from or to global memory, in whole units of its alignment
 	raw     int64  // the same, counting elements
 	bytes   int64  // moved, on the wider side
+	feeds   int    // cores that one read of the cache can feed; 0 and 1 one
 	useful  float64
 	flops   float64 // of a product, padding included; useful without
 	elems   float64 // of a vector operation
@@ -218,6 +219,9 @@ func (cs *costs) move(i int, in *plan.Instr, regs []int64) (*cost, error) {
 	}
 	if (a.index || d.index) && !p.Indirect {
 		transfers = max(transfers, d.size[0])
+	}
+	if in.A.Mem == 0 {
+		c.feeds = p.Multicast
 	}
 	c.startup = ticks(m.use(name+": startup", p.Startup) * float64(transfers))
 	c.work = ticks(float64(pathBytes) / rate)

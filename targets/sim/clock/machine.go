@@ -79,7 +79,7 @@ func newMachine(p *plan.Plan, c *chip.Chip) (*machine, error) {
 	}
 	m.use("clock", c.Clock)
 	m.use("cores", c.Cores)
-	m.launch = m.seconds(m.use("launch", c.Launch))
+	m.launch = m.seconds(m.use("launch", c.Launch) / m.derate("launch", ""))
 	m.sync = ticks(m.use("sync latency", c.SyncLatency))
 	m.issue = PerCycle
 	for i, pm := range p.Memories {
@@ -120,13 +120,13 @@ func newMachine(p *plan.Plan, c *chip.Chip) (*machine, error) {
 	}
 	m.memBytes = bandwidth(m.memory)
 	if m.memory.Latency.Stated() {
-		m.memLatency = m.seconds(m.use("memory "+m.memory.Name+": latency", m.memory.Latency))
+		m.memLatency = m.seconds(m.use("memory "+m.memory.Name+": latency", m.memory.Latency) / m.derate("latency", m.memory.Name))
 	}
 	if m.cache = c.CacheOf(m.memory.Name); m.cache != nil {
 		m.cacheBytes = bandwidth(m.cache)
 		m.use("memory "+m.cache.Name+": size", m.cache.Size)
 		if m.cache.Latency.Stated() {
-			m.cacheLate = m.seconds(m.use("memory "+m.cache.Name+": latency", m.cache.Latency))
+			m.cacheLate = m.seconds(m.use("memory "+m.cache.Name+": latency", m.cache.Latency) / m.derate("latency", m.cache.Name))
 		}
 	}
 	return m, nil
@@ -141,8 +141,11 @@ func (m *machine) use(name string, q chip.Quantity) float64 {
 }
 
 func (m *machine) derate(kind, name string) float64 {
+	if name != "" {
+		kind += " " + name
+	}
 	for _, d := range m.c.Derates {
-		if d.What == kind+" "+name && d.Factor.Value > 0 {
+		if d.What == kind && d.Factor.Value > 0 {
 			return m.use("derate "+d.What, d.Factor)
 		}
 	}

@@ -22,12 +22,13 @@ import (
 // traffic is how a launch's bytes divide between cache and memory.
 type traffic struct {
 	missRead, missWrite []float64 // by parameter: the part of its bytes that memory serves
+	alike               []float64 // by parameter: how many cores of a wave read the same bytes
 	memory, cache       float64   // bytes
 }
 
 // divide finds the traffic of a launch of which so many bytes of each parameter are in the cache.
 func (w *work) divide(m *machine, resident []int64) *traffic {
-	t := &traffic{missRead: make([]float64, len(w.read)), missWrite: make([]float64, len(w.read))}
+	t := &traffic{missRead: make([]float64, len(w.read)), missWrite: make([]float64, len(w.read)), alike: make([]float64, len(w.read))}
 	size := 0.0
 	if m.cache != nil {
 		size = m.cache.Size.Value
@@ -60,14 +61,15 @@ func (w *work) divide(m *machine, resident []int64) *traffic {
 			case held-f.wave+f.footprint <= size:
 				held += f.footprint - f.wave
 				miss = fresh
-			case wave <= size:
+			default: // the blocks of a wave walk side by side: what one reads, the next finds
 				miss = max(fresh, again-float64(resident[i]))
-			default:
-				miss = again + float64((f.bytes-again)*(1-size/wave))
 			}
 		}
 		miss = min(miss, f.bytes)
 		t.missRead[i] = miss / f.bytes
+		if f.wave > 0 {
+			t.alike[i] = f.bytes / waves / f.wave
+		}
 		t.memory += miss
 		t.cache += f.bytes
 	}

@@ -1,0 +1,73 @@
+package study
+
+import (
+	"fmt"
+)
+
+// Row is one measured figure, with what must be timed to predict it.
+type Row struct {
+	// File and Line say where it was read.
+	File string
+	Line int
+	// Chip is the name of the chip's description.
+	Chip string
+	// Benchmark is what its table calls it.
+	Benchmark string
+	Class     Class
+	// Case is what is compiled and timed. It is not set when Wire is, nor when Skip is.
+	Case Case
+	// Wire is a transfer between cards.
+	Wire *Wire
+	// Host is the time that the benchmark's own program adds to what the chip takes; see [Host].
+	Host Host
+	// Seconds is what was measured.
+	Seconds float64
+	// Grain is the step of the clock that it was measured with, in seconds: 1e-6 for a table in whole microseconds; 0 unknown.
+	Grain float64
+	// Skip says why the row cannot be predicted: it is no time of a kernel, or its page does not say of what.
+	Skip string
+}
+
+// Place is where the row was read, for messages.
+func (r *Row) Place() string { return fmt.Sprintf("%s:%d", r.File, r.Line) }
+
+// What names what was measured.
+func (r *Row) What() string {
+	switch {
+	case r.Skip != "":
+		return r.Benchmark
+	case r.Wire != nil:
+		return r.Wire.String()
+	}
+	return r.Case.String()
+}
+
+// Host says how a benchmark takes the time. Profilers read the device's own clock: both fields are zero. A program that stops the time
+// around a call and a synchronisation measures what the call takes on the host as well: at least Total, and at least Before, which passes
+// until the kernel starts, and the kernel.
+type Host struct {
+	Before, Total float64 // s
+}
+
+// Add gives what such a benchmark reads for a kernel of so many seconds.
+func (h Host) Add(kernel float64) float64 { return max(h.Total, h.Before+kernel) }
+
+// Wire is a transfer between cards.
+type Wire struct {
+	Op    string // all-reduce, send-recv
+	Bytes int64  // of one card's buffer
+	Cards int
+	// PerNode is how many of them share a node.
+	PerNode int
+	// Peers is how many cards are joined directly when that is fewer than the node has: cards in pairs. 0: as the chip's links say.
+	Peers int
+}
+
+// String names it for people.
+func (w *Wire) String() string {
+	s := fmt.Sprintf("%s %d B cards=%d per-node=%d", w.Op, w.Bytes, w.Cards, w.PerNode)
+	if w.Peers > 0 {
+		s += fmt.Sprintf(" joined=%d", w.Peers)
+	}
+	return s
+}
