@@ -1,6 +1,7 @@
 package codegen
 
 import (
+	"errors"
 	"fmt"
 
 	"apogee/codegen/tile"
@@ -32,6 +33,12 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// Tight reports whether the kernel's smallest tiles do not fit a core's memories, so that fewer ops in it may.
+func (e *Error) Tight() bool {
+	var full *tile.Full
+	return errors.Is(e.Err, errTight) || errors.As(e.Err, &full)
+}
 
 // Compile makes the plan of one function. All symbols must be bound, and every op of the body must be a kernel, a constant, a
 // weight or a reshape. An error is an [*Error] that names the op.

@@ -21,6 +21,24 @@ type groupList struct {
 	n                     int64     // groups
 }
 
+// lists reports whether the chip can walk a list: its scalar unit reads the vector memory.
+func (c *contraction) lists() bool {
+	mem, _, err := c.j.t.VectorMem(vecFormat)
+	return err == nil && c.j.t.ScalarReads(mem)
+}
+
+// listTiles is the most tiles of so many rows that there can be.
+func (c *contraction) listTiles(tileRows int64) int64 {
+	n, rows := c.groups(), c.out[c.ps[0].axes(axisM)[0]]
+	return max(min(n, rows)+rows/tileRows, 1)
+}
+
+// listBytes is what the list takes on chip.
+func (c *contraction) listBytes(tileRows int64) int64 {
+	line := func(n int64) int64 { return up(4*n, 256) }
+	return 4*line(c.groups()+1) + line(c.listTiles(tileRows)+1)
+}
+
 // grouped emits a kernel in which each block walks tiles of groups of rows, and returns the number of blocks.
 func (c *contraction) grouped() int64 {
 	b := c.b
@@ -31,7 +49,7 @@ func (c *contraction) grouped() int64 {
 		b.Fail("the offsets of the groups must come from a buffer")
 		return 1
 	}
-	if mem, _, err := b.T.VectorMem(vecFormat); err != nil || !b.T.ScalarReads(mem) {
+	if !c.list {
 		return c.byGroup()
 	}
 	columns := c.count(axisN)
@@ -62,8 +80,7 @@ func (c *contraction) grouped() int64 {
 	return grid
 }
 
-// byGroup emits a kernel in which each block computes all tiles of one group, for one range of columns: for chips whose scalar unit reads
-// global memory alone.
+// byGroup emits a kernel in which each block computes all tiles of one group, for one range of columns: where there is no list.
 func (c *contraction) byGroup() int64 {
 	b, p := c.b, c.ps[0]
 	total := c.count(axisN) * c.groups()
@@ -90,7 +107,7 @@ func (c *contraction) groupTiles(tileRows int64) *groupList {
 	b := c.b
 	v := c.ps[0].offset
 	l := &groupList{n: c.groups(), rows: c.out[c.ps[0].axes(axisM)[0]]}
-	l.most = max(min(l.n, l.rows)+l.rows/tileRows, 1)
+	l.most = c.listTiles(tileRows)
 	mem, queue, _ := b.T.VectorMem(vecFormat)
 	none := tile.View{}
 	line := func(name string, n int64) tile.View {
@@ -105,22 +122,23 @@ func (c *contraction) groupTiles(tileRows int64) *groupList {
 	w, _ := view.Of(v)
 	l.offsets = line("offsets", l.n+1)
 	b.Transfer(b.global(b.in(w.Source), format.I32, plan.C(w.Offset), tile.Consts(1, l.n+1), []int64{0, w.Stride[0]}), mem, []int64{1, l.n + 1}, 1, l.offsets)
-	tiles := line("tiles", l.n)
+	tiles, ones := line("tiles", l.n), line("ones", l.n)
 	vec(plan.VSub, tiles, 0, part(l.offsets, 1, l.n), part(l.offsets, 0, l.n))
 	if tileRows > 1 {
-		c.divideUp(tiles, tileRows)
+		f := ones
+		f.Format = format.F32
+		c.divideUp(tiles, f, tileRows)
 	}
 	l.ends = line("ends", l.n)
 	b.Vec(queue, plan.Instr{Op: plan.VScan, Fn: plan.VAdd}, l.ends, tiles, none, none)
 	// A one where each group's tiles end, those beyond the list left out by a last place; the sum so far is the group of each tile.
-	at, ones := line("at", l.n), line("ones", l.n)
+	at := tiles
 	vec(plan.VMin, at, float64(l.most), l.ends)
 	vec(plan.VCopy, ones, 1)
-	marks := line("marks", l.most+1)
-	vec(plan.VCopy, marks, 0)
-	b.Vec(queue, plan.Instr{Op: plan.VPut, Fn: plan.VAdd}, marks, ones, at, none)
 	l.groups = line("groups", l.most+1)
-	b.Vec(queue, plan.Instr{Op: plan.VScan, Fn: plan.VAdd}, l.groups, marks, none, none)
+	vec(plan.VCopy, l.groups, 0)
+	b.Vec(queue, plan.Instr{Op: plan.VPut, Fn: plan.VAdd}, l.groups, ones, at, none)
+	b.Vec(queue, plan.Instr{Op: plan.VScan, Fn: plan.VAdd}, l.groups, l.groups, none, none)
 	l.count = b.Min(b.Max(l.load(b, l.ends, plan.C(l.n-1), plan.C(l.likely(tileRows)), 1), plan.C(0)), plan.C(l.most))
 	return l
 }
@@ -130,12 +148,10 @@ func (l *groupList) likely(tileRows int64) int64 {
 	return max(min(l.n, l.rows)*ceilDiv(max(l.rows/max(l.n, 1), 1), tileRows), min(l.rows, 1))
 }
 
-// divideUp divides small whole numbers by a constant, rounding up: in f32, exact below 2^22.
-func (c *contraction) divideUp(v tile.View, by int64) {
+// divideUp divides small whole numbers by a constant, rounding up: in f32, exact below 2^22. f is room for as many.
+func (c *contraction) divideUp(v, f tile.View, by int64) {
 	b := c.b
-	mem, queue, _ := b.T.VectorMem(vecFormat)
-	n := v.Size[1].C
-	f := b.New("quotient", mem, format.F32, []int64{1, n}, v.Size, 1)
+	_, queue, _ := b.T.VectorMem(vecFormat)
 	vec := func(fn plan.Fn, dst tile.View, imm float64, src tile.View) {
 		b.Vec(queue, plan.Instr{Op: plan.Vec, Fn: fn, Imm: imm}, dst, src, tile.View{}, tile.View{})
 	}

@@ -73,7 +73,10 @@ func (e *eval) quantize(o *ir.Op, v *ir.Value) *local {
 	e.blocks(x, block, src, s.v, func(y, t tile.View) { e.foldBlocks(y, t, len(x.Type.Shape)-len(block), block) })
 	e.vec(plan.VMax, s.v, o.Attrs.Float("floor", 1e-4), s.v)
 	e.vec(plan.VDiv, s.v, largest, s.v)
-	t := e.alloc("scaled", format.F32, cdims, csize, 1)
+	t := wide // what is divided is not needed again
+	if t == nil {
+		t = e.alloc("scaled", format.F32, cdims, csize, 1)
+	}
 	var parts []tile.View
 	e.blocks(x, block, t.v, s.v, func(y, _ tile.View) { parts = append(parts, y) })
 	n := 0
@@ -92,7 +95,6 @@ func (e *eval) quantize(o *ir.Op, v *ir.Value) *local {
 	e.b.What = o.Info.Name
 	e.narrow(q.v, t.v, cdims, saturate)
 	e.giveBack(t)
-	e.giveBack(wide)
 	return e.other(o, v, [2]*local{q, s})
 }
 

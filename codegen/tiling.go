@@ -20,6 +20,7 @@ type tiling struct {
 	slice    int64 // elements of the tile that the epilogue works on at a time
 	splits   int64 // parts that K is cut in, each a block of its own; their sums are added by a second launch
 	once     int   // slots of what is loaded once a block
+	list     bool  // a grouped product walks a list of tiles
 	cycles   float64
 }
 
@@ -44,12 +45,13 @@ type tiler struct {
 	stepM, stepN              int64   // what follows wants tiles in multiples of these
 	lefts                     []*ir.Value
 	direct                    bool
+	used                      []float64 // of each memory, in fits
 }
 
 func newTiler(c *contraction) *tiler {
 	p := c.ps[0]
 	t := c.j.t
-	x := &tiler{t: t, c: c, ps: c.ps, k: prod(p.kSize), n: prod(pick(c.out, p.axes(axisN)))}
+	x := &tiler{t: t, c: c, ps: c.ps, used: make([]float64, len(t.Memories)), k: prod(p.kSize), n: prod(pick(c.out, p.axes(axisN)))}
 	groups := c.groups()
 	rows := prod(pick(c.out, p.axes(axisM)))
 	x.m = max(ceilDiv(rows, groups), 1)
@@ -241,7 +243,8 @@ func (x *tiler) fill(t *tiling, gk int64, tight float64) bool {
 
 // fits checks the memories, choosing the engine's step of K and the epilogue's slice.
 func (x *tiler) fits(t *tiling, gk int64, tight float64) bool {
-	var used [16]float64
+	used := x.used
+	clear(used)
 	size := func(mem int) float64 { return float64(x.t.Memories[mem].Size) / tight * 0.98 }
 	bytes := func(n, b int64) float64 { return float64((n*b + 7) / 8) }
 	stage := func(way []int, rows, e int64, resident bool) {
@@ -251,6 +254,12 @@ func (x *tiler) fits(t *tiling, gk int64, tight float64) bool {
 			slots, k = float64(t.once), x.k
 		}
 		used[way[0]] += slots * bytes(rows*k, e)
+	}
+	if x.ps[0].offset != nil {
+		list := float64(x.c.listBytes(t.mt))
+		if t.list = x.c.lists() && list <= size(x.vec)/4; t.list {
+			used[x.vec] += list
+		}
 	}
 	depth := t.kp
 	staged := len(x.wayA) > 1 || len(x.wayB) > 1

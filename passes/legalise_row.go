@@ -295,8 +295,14 @@ func splitQuantiseRow(r *rewrite.Rewriter, o *ir.Op) bool {
 		// Repeat the scales along all blocked axes but the last: then rows are rows.
 		return splitDequantise(r, o)
 	}
-	if len(block) != 1 || g >= n {
+	if len(block) != 1 {
 		return false
+	}
+	if g >= n { // one scale a row, which cannot be cut: op by op, of which the reduction folds parts
+		if o.Is(op.Quantize) {
+			return quantiseRow(r, o)
+		}
+		return splitDequantise(r, o)
 	}
 	b := r.At(o)
 	if n%g != 0 { // whole blocks, and the ragged one
@@ -329,6 +335,31 @@ func splitQuantiseRow(r *rewrite.Rewriter, o *ir.Op) bool {
 	}
 	s := b.Reshape(o.Arg(1), append(append(shape.Shape(nil), lead...), shape.Const(n/g), one))
 	r.Replace(o, b.Reshape(b.Op(op.Dequantize, o.Attrs, b.Reshape(x, cut), s), x.Type.Shape))
+	return true
+}
+
+// quantiseRow quantises rows with one scale each in elementwise ops and a reduction, which give the same codes and scales.
+func quantiseRow(r *rewrite.Rewriter, o *ir.Op) bool {
+	b := r.At(o)
+	x := b.Cast(o.Arg(0), format.F32)
+	codes := o.Result(0).Type.Format
+	largest := codes.Info().MaxFinite
+	if codes.IsInt() {
+		largest = float64(codes.MaxInt())
+	}
+	s := b.Op(op.Reduce, ir.A("kind", "max", "axes", []int64{-1}, "keep", true), b.Op(op.Abs, nil, x))
+	s = b.Op(op.Max, nil, s, b.Scalar(format.F32, o.Attrs.Float("floor", 1e-4)))
+	s = b.Op(op.Div, nil, s, b.Scalar(format.F32, largest))
+	q := b.Op(op.Div, nil, x, s)
+	if codes.IsInt() {
+		q = b.Op(op.Round, nil, q)
+		q = b.Op(op.Max, nil, b.Op(op.Min, nil, q, b.Scalar(format.F32, largest)), b.Scalar(format.F32, float64(codes.MinInt())))
+		q = b.Cast(q, codes)
+	} else {
+		q = b.Op(op.Cast, ir.A("format", codes, "saturate", true), q)
+	}
+	r.Remark(o, "a row of %s does not fit %s: it is quantised op by op", size(dim(x, x.Type.Rank()-1)*4), vectorMemory(r.Data.(*legaliser).c).Name)
+	r.Replace(o, q, b.Reshape(s, o.Result(1).Type.Shape))
 	return true
 }
 

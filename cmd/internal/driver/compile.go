@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -115,7 +116,23 @@ func (m *Model) Compile(ctx context.Context, req Request) (*Built, error) {
 		syms = append(syms, plan.Symbol{Name: k, Value: v})
 	}
 	sort.Slice(syms, func(i, j int) bool { return syms[i].Name < syms[j].Name })
-	p, err := codegen.Compile(mod.Func(f.Name), req.Chip, codegen.Options{Precision: prec.Name, Symbols: syms})
+	opt := m.options(req, prec, bind)
+	var p *plan.Plan
+	for {
+		p, err = codegen.Compile(mod.Func(f.Name), req.Chip, codegen.Options{Precision: prec.Name, Symbols: syms})
+		var full *codegen.Error
+		if !errors.As(err, &full) || !full.Tight() || ctx.Err() != nil {
+			break
+		}
+		// More was fused than a core has room for: fewer ops in a kernel.
+		cut, unfused := passes.Unfuse(ctx, mod, full.Op, opt)
+		if unfused != nil {
+			return nil, unfused
+		}
+		if !cut {
+			break
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -135,6 +152,13 @@ func (m *Model) Passes(ctx context.Context, req Request, pipeline string) (*ir.M
 	return mod, err
 }
 
+// options are those of the passes.
+func (m *Model) options(req Request, prec chip.Precision, bind map[string]int64) passes.Options {
+	opt := req.Passes
+	opt.Chip, opt.Precision, opt.Bind, opt.Verify = req.Chip, prec.Name, bind, req.Verify
+	return opt
+}
+
 func (m *Model) passes(ctx context.Context, req Request, prec chip.Precision, pipeline string) (*ir.Module, *ir.Func, map[string]int64, *passes.Report, error) {
 	mod, f, err := m.Lower(req)
 	if err != nil {
@@ -145,8 +169,7 @@ func (m *Model) passes(ctx context.Context, req Request, prec chip.Precision, pi
 	if missing := unbound(f, bind); len(missing) > 0 {
 		return nil, nil, nil, nil, fmt.Errorf("entry %s needs values for %s: give them with --set %s=…", f.Name, strings.Join(missing, ", "), missing[0])
 	}
-	opt := req.Passes
-	opt.Chip, opt.Precision, opt.Bind, opt.Verify = req.Chip, prec.Name, bind, req.Verify
+	opt := m.options(req, prec, bind)
 	if pipeline == "" {
 		pipeline = passes.Default(passes.MaxLevel)
 	}
