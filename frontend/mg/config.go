@@ -223,8 +223,11 @@ func (l *lowering) noteField(f *field) {
 
 // conform checks the default of a field against its type; ints become floats.
 func (l *lowering) conform(f *field, v value, name string) value {
+	if v.kind == kBad {
+		return bad // what it is made of is missing or wrong, and was said so
+	}
 	w, ok := f.typ.accept(v)
-	if !ok && v.kind != kBad {
+	if !ok {
 		l.diags.Errorf(CodeConfigType, f.at, "the default of %s does not fit", name).Expect(f.typ.String(), v.describe())
 		return bad
 	}

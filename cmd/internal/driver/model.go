@@ -400,7 +400,8 @@ func (m *Model) VocabSize() int64 {
 }
 
 // Check finds whatever is wrong with a model without running it: it lowers every entry and verifies the module, and holds a
-// checkpoint's weights and tokenizer against it. A source whose config lacks defaults is checked as far as that goes.
+// checkpoint's weights and tokenizer against it. Of a source every def and entry is checked by its signature too, so that mistakes in shapes are
+// found whatever the config lacks and whatever no entry calls.
 func (m *Model) Check() (*diag.List, error) {
 	var all diag.List
 	all.Merge(m.Warnings)
@@ -409,8 +410,11 @@ func (m *Model) Check() (*diag.List, error) {
 		return &all, nil
 	}
 	low, err := m.lower(Request{}, format.F32, nil)
+	if m.Program != nil {
+		all.Merge(unlike(mg.CheckShapes(m.Program), err))
+	}
 	if err != nil {
-		if open, ok := needsConfig(err); ok && m.config == nil && m.Program != nil {
+		if open, ok := m.needsConfig(err); ok {
 			all.Merge(open)
 			err = nil
 		}
@@ -426,15 +430,34 @@ func (m *Model) Check() (*diag.List, error) {
 	return &all, nil
 }
 
-// needsConfig says whether all that is wrong is that fields of config have no value, and gives that as remarks.
-func needsConfig(err error) (*diag.List, bool) {
+// unlike leaves out what an error says already about the same place.
+func unlike(found *diag.List, err error) *diag.List {
+	said := map[diag.Range]bool{}
 	var l *diag.List
-	if !errors.As(err, &l) {
+	if errors.As(err, &l) {
+		for _, d := range l.Items() {
+			said[d.Range] = true
+		}
+	}
+	out := &diag.List{}
+	for _, d := range found.Items() {
+		if !said[d.Range] {
+			out.Add(d)
+		}
+	}
+	return out
+}
+
+// needsConfig says whether all that is wrong with a source is that fields of config have no value, or that it has no entry since it is there to be
+// imported, and gives that as remarks.
+func (m *Model) needsConfig(err error) (*diag.List, bool) {
+	var l *diag.List
+	if m.config != nil || m.Program == nil || !errors.As(err, &l) {
 		return nil, false
 	}
 	out := &diag.List{}
 	for _, d := range l.Items() {
-		if d.Severity == diag.Error && d.Code != mg.CodeConfigMissing {
+		if d.Severity == diag.Error && d.Code != mg.CodeConfigMissing && (d.Code != mg.CodeEntry || len(m.Program.Entries()) > 0) {
 			return nil, false
 		}
 		if d.Severity == diag.Error {
