@@ -1,9 +1,7 @@
 package chip
 
 import (
-	"fmt"
 	"sort"
-	"strings"
 
 	"apogee/ir/format"
 )
@@ -276,30 +274,6 @@ func (c *Chip) Assumed() []Fact {
 		}
 	}
 	return out
-}
-
-// Trust sums up in one line how far the description can be trusted: how many numbers have which confidence,
-// and which of the assumed ones decide the speed of a model.
-func (c *Chip) Trust() string {
-	var count [Assumed + 1]int
-	var matter []string
-	for _, f := range c.Facts {
-		count[f.Confidence]++
-		if f.Confidence == Assumed && decides(f) {
-			matter = append(matter, f.Name)
-		}
-	}
-	var parts []string
-	for k := Published; k <= Assumed; k++ {
-		if count[k] > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", count[k], k))
-		}
-	}
-	line := fmt.Sprintf("%d numbers: %s", len(c.Facts), strings.Join(parts, ", "))
-	if len(matter) > 0 {
-		line += "; assumed and decisive: " + strings.Join(matter, ", ")
-	}
-	return line
 }
 
 // decides says whether a number goes into the time of nearly every kernel: the clock, the cores, a bandwidth
