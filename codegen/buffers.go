@@ -20,14 +20,20 @@ func (b *compiler) newBuffer(v *ir.Value, name string, kind plan.BufferKind) int
 
 // addBuffer adds a buffer whose name is made unique.
 func (b *compiler) addBuffer(name string, kind plan.BufferKind, f format.Format, shape []int64) int {
-	if name == "" {
-		name = "t"
-	}
+	unnamed := name == ""
 	base := name
+	if unnamed {
+		base = "t"
+	}
 	for {
 		n := b.names[base]
-		b.names[base]++
-		if n == 0 && base != "t" {
+		if unnamed {
+			n = b.names[""] // t.0, t.1, …: a value that is called t keeps its name
+			b.names[""]++
+		} else {
+			b.names[base]++
+		}
+		if n == 0 && !unnamed {
 			break
 		}
 		name = base + "." + strconv.Itoa(n)

@@ -1,6 +1,8 @@
 package onnx
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"apogee/ir"
@@ -432,7 +434,11 @@ func (im *importer) static(v *ir.Value, what string) *tensor.Tensor {
 			}
 		}
 	}
-	if im.opt.Eval == nil {
+	if v.Type.Format == format.Invalid {
+		failf(CodeValue, "%s is not known", what)
+	}
+	t, err := im.stage(v)
+	if errors.Is(err, errNoRun) {
 		d := diag.Errorf(CodeValue, diag.Range{}, "%s must be known when the model is imported", what)
 		if name, ok := im.inputs[v]; ok {
 			d.Helpf("it is the input %q: give its elements with --input, or make it an initialiser of the model", name)
@@ -441,10 +447,6 @@ func (im *importer) static(v *ir.Value, what string) *tensor.Tensor {
 		}
 		panic(bail{d})
 	}
-	if v.Type.Format == format.Invalid {
-		failf(CodeValue, "%s is not known", what)
-	}
-	t, err := im.stage(v)
 	if err != nil {
 		failf(CodeValue, "%s must be known when the model is imported, and computing it failed: %s", what, err)
 	}
@@ -467,7 +469,19 @@ func (im *importer) stage(v *ir.Value) (*tensor.Tensor, error) {
 	f.Results = []string{result}
 	ir.AtEnd(f.Body).Return(w)
 	sweep(f.Body)
-	out, err := im.opt.Eval(m)
+	for i := len(f.Body.Params) - 1; i >= 0; i-- {
+		if f.Body.Params[i].NumUses() == 0 {
+			f.Body.RemoveParam(i)
+		}
+	}
+	run := im.opt.Eval
+	if whole(f.Body) {
+		run = im.onHost
+	}
+	if run == nil {
+		return nil, errNoRun
+	}
+	out, err := run(m)
 	if err != nil {
 		return nil, err
 	}
@@ -476,6 +490,42 @@ func (im *importer) stage(v *ir.Value) (*tensor.Tensor, error) {
 		return nil, fmt.Errorf("the run gave no value")
 	}
 	return t.Load()
+}
+
+// errNoRun says that nobody can run a part of the model now.
+var errNoRun = errors.New("nobody runs it")
+
+// whole says whether all values of a block are whole numbers or bools, whose arithmetic is exact everywhere.
+func whole(b *ir.Block) bool {
+	ok := true
+	b.Walk(func(o *ir.Op) {
+		for _, r := range o.Results() {
+			ok = ok && !r.Type.Format.IsFloat()
+		}
+		for i := range o.NumArgs() {
+			ok = ok && !o.Arg(i).Type.Format.IsFloat()
+		}
+	})
+	return ok
+}
+
+// onHost evaluates arithmetic on shapes and indices where the importer runs, as a runtime does.
+func (im *importer) onHost(m *ir.Module) (map[string]*tensor.Tensor, error) {
+	f := m.Func(im.fn.Name)
+	in := map[string]*tensor.Tensor{}
+	for _, p := range f.Inputs() {
+		var t *tensor.Tensor
+		if im.opt.Values != nil {
+			t = im.opt.Values(p.Name)
+		}
+		if t == nil {
+			return nil, errNoRun
+		}
+		in[p.Name] = t
+	}
+	e := &eval.Evaluator{Weights: im.m, Bind: im.opt.Bind}
+	out, _, err := e.Run(context.Background(), f, in, nil)
+	return out, err
 }
 
 // counterpart finds the value of a copied block that stands for one of the original.

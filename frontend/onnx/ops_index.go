@@ -19,13 +19,12 @@ func init() {
 	)
 }
 
-// index brings indices into a format that the ops take.
+// index brings indices into i32, which no axis is too long for.
 func (n *node) index(v *ir.Value) *ir.Value {
-	if f := v.Type.Format; f == format.I32 || f == format.I64 {
-		return v
+	if f := v.Type.Format; f != format.I32 && f != format.I64 {
+		n.fail("indices are int32 or int64, found %s", v.Type)
 	}
-	n.fail("indices are int32 or int64, found %s", v.Type)
-	return nil
+	return n.cast(v, format.I32)
 }
 
 func lowerGather(n *node) {
@@ -201,12 +200,12 @@ func lowerReverseSequence(n *node) {
 
 // mirrored is for each element of a shape the index along time that it is taken from when the first lens[batch] are reversed.
 func (n *node) mirrored(s shape.Shape, lens *ir.Value, batch, time int) *ir.Value {
-	f := n.index(lens).Type.Format
+	f := format.I32
 	at := ones(len(s))
 	at[time] = s[time]
 	t := n.iota(f, at, time)
 	at = ones(len(s))
 	at[batch] = s[batch]
-	l := n.reshape(lens, at)
+	l := n.reshape(n.index(lens), at)
 	return n.broadcast(n.sel(n.lt(t, l), n.sub(n.subc(l, 1), t), t), s)
 }

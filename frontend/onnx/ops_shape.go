@@ -711,6 +711,17 @@ func lowerTrilu(n *node) {
 	n.set(0, n.sel(keep, x, n.like(x, 0)))
 }
 
+// clampIndex brings numbers of 64 bits to those of 32 bits that are as far out of range of any axis.
+func (n *node) clampIndex(v *ir.Value) *ir.Value {
+	switch f := v.Type.Format; {
+	case f == format.I64:
+		return n.maxc(n.minc(v, 1<<30), -1<<30)
+	case f == format.U32 || f == format.U64:
+		return n.minc(v, 1<<30)
+	}
+	return v
+}
+
 func lowerOneHot(n *node) {
 	idx, values := n.arg(0), n.arg(2)
 	var depth shape.Dim
@@ -731,15 +742,14 @@ func lowerOneHot(n *node) {
 	}
 	rank := len(idx.Type.Shape) + 1
 	axis := n.axis(n.attrInt("axis", -1), rank)
-	i := n.unsqueeze(n.cast(idx, format.I64), axis)
-	d := n.dim(format.I64, depth)
-	i = n.sel(n.lt(i, n.like(i, 0)), n.add(i, d), i)
-	at := make(shape.Shape, rank)
-	for k := range at {
-		at[k] = shape.Const(1)
+	if idx.Type.Format.IsFloat() {
+		idx = n.cast(idx, format.I64)
 	}
+	at := ones(rank)
 	at[axis] = depth
-	hit := n.eq(i, n.iota(format.I64, at, axis))
+	i := n.unsqueeze(n.cast(n.clampIndex(idx), format.I32), axis)
+	i = n.sel(n.lt(i, n.like(i, 0)), n.add(i, n.dim(format.I32, depth)), i)
+	hit := n.eq(i, n.iota(format.I32, at, axis))
 	flat := n.reshape(values, dims(2))
 	off, on := n.reshape(n.cut(flat, 0, 0, 1), shape.Shape{}), n.reshape(n.cut(flat, 0, 1, 2), shape.Shape{})
 	n.set(0, n.sel(hit, on, off))

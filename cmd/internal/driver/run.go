@@ -249,6 +249,7 @@ func (m *Model) Run(ctx context.Context, req Request, inputs Tensors, opt exec.O
 			return nil, nil, err
 		}
 		p = b.Plan
+		inputs = inPlan(p, inputs)
 	} else {
 		var results []string
 		for i := range p.Buffers {
@@ -262,6 +263,17 @@ func (m *Model) Run(ctx context.Context, req Request, inputs Tensors, opt exec.O
 	}
 	out, err := RunPlan(ctx, p, req.Chip, m.weights(), inputs, opt)
 	return out, p, err
+}
+
+// inPlan leaves out inputs of the entry that nothing reads, which a plan has no buffer for.
+func inPlan(p *plan.Plan, inputs Tensors) Tensors {
+	out := Tensors{}
+	for i := range p.Buffers {
+		if b := &p.Buffers[i]; b.Kind == plan.Input && inputs[b.Name] != nil {
+			out[b.Name] = inputs[b.Name]
+		}
+	}
+	return out
 }
 
 func noWeights(entry, name string) error {
