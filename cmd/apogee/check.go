@@ -14,7 +14,6 @@ import (
 	"apogee/frontend/tokenizer"
 	"apogee/ir"
 	"apogee/ir/diag"
-	"apogee/ir/tensor/npy"
 	"apogee/targets/bind"
 	"apogee/targets/chip"
 	"apogee/targets/plan"
@@ -25,8 +24,8 @@ func init() {
 		name: "check", args: "FILE…", short: "Check files of any kind apogee reads",
 		long: `
 A .mg file is parsed, resolved and, where its config has defaults, lowered and verified; a checkpoint's config, weights and tokenizer are held
-against its model; a .chip or .system file is linted; IR is verified; a plan's memory, ranges and synchronisation are proved anew; a .npy,
-.safetensors or tokenizer.json is read. All mistakes of all files are reported.`,
+against its model; a .chip or .system file is linted; IR is verified; a plan's memory, ranges and synchronisation are proved anew; of an ONNX
+model, all operators that cannot be imported are listed; a .npy, .pb, .safetensors or tokenizer.json is read. All mistakes of all files are reported.`,
 		example: "  apogee check model.mg my.chip\n  apogee check examples/r1-nano\n  apogee check decode.plan", complete: "file",
 		setup: func(f *pflag.FlagSet) func(context.Context, *app, []string) error {
 			asJSON := f.Bool("json", false, "print the findings as JSON")
@@ -81,8 +80,8 @@ func checkFile(path string) (*diag.List, error) {
 	case ext == ".system":
 		_, l := chip.LoadSystemAll(path)
 		return l, nil
-	case ext == ".npy":
-		_, err := npy.ReadFile(path)
+	case ext == ".npy", ext == ".pb":
+		_, err := readTensor(path)
 		return nil, err
 	case ext == ".safetensors":
 		f, err := safetensors.Open(path)

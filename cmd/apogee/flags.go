@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"sort"
@@ -13,6 +14,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"apogee/cmd/internal/driver"
+	"apogee/frontend/onnx"
+	"apogee/ir/tensor"
 	"apogee/ir/tensor/npy"
 	"apogee/targets/chip"
 	"apogee/targets/chips"
@@ -240,13 +243,35 @@ func readInputs(list []string) (driver.Tensors, error) {
 	}
 	out := driver.Tensors{}
 	for _, n := range order {
-		t, err := npy.ReadFile(names[n])
+		t, err := readTensor(names[n])
 		if err != nil {
 			return nil, fmt.Errorf("input %s: %w", n, named(names[n], err))
 		}
 		out[n] = t
 	}
 	return out, nil
+}
+
+// readTensor reads a .npy file, or a .pb file with ONNX's TensorProto.
+func readTensor(path string) (*tensor.Tensor, error) {
+	if strings.EqualFold(filepath.Ext(path), ".pb") {
+		t, _, err := onnx.ReadTensor(path)
+		return t, err
+	}
+	return npy.ReadFile(path)
+}
+
+// writeTensor writes a tensor by the ending of its file.
+func writeTensor(w io.Writer, path, name string, t *tensor.Tensor) error {
+	if !strings.EqualFold(filepath.Ext(path), ".pb") {
+		return npy.Write(w, t)
+	}
+	data, err := onnx.EncodeTensor(name, t)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(data)
+	return err
 }
 
 // results are the files of --output, opened before any work is done.
@@ -267,8 +292,8 @@ func createResults(ctx context.Context, a *app, list []string) (*results, error)
 				return nil, usagef("--output writes %s and %s to one file, %s", o, n, paths[n])
 			}
 		}
-		if ext := filepath.Ext(paths[n]); ext != "" && !strings.EqualFold(ext, ".npy") {
-			return nil, usagef("--output %s=%s: results are written as .npy", n, paths[n])
+		if ext := filepath.Ext(paths[n]); ext != "" && !strings.EqualFold(ext, ".npy") && !strings.EqualFold(ext, ".pb") {
+			return nil, usagef("--output %s=%s: results are written as .npy, or as .pb, ONNX's TensorProto", n, paths[n])
 		}
 		if r.files[n], err = a.files.Create(ctx, paths[n]); err != nil {
 			return nil, err
@@ -281,7 +306,7 @@ func createResults(ctx context.Context, a *app, list []string) (*results, error)
 func (r *results) write(a *app, t driver.Tensors) error {
 	for _, n := range r.names {
 		w := bufio.NewWriterSize(r.files[n], 1<<16)
-		if err := npy.Write(w, t[n]); err != nil {
+		if err := writeTensor(w, r.files[n].path, n, t[n]); err != nil {
 			return fmt.Errorf("cannot write %s: %w", r.files[n].path, reason(err))
 		}
 		if err := w.Flush(); err != nil {

@@ -15,7 +15,7 @@ func init() {
 		name: "run", args: "MODEL", short: "Run an entry of a model on a simulated chip, or on the reference",
 		long: `
 Compiles the entry for the shapes of the inputs and runs the plan instruction by instruction in the chip's formats. Inputs and results
-are .npy files. Results that no --output takes are summed up on standard output. --tap gives values inside the model as
+are .npy files, or .pb files with ONNX's TensorProto. Results that no --output takes are summed up on standard output. --tap gives values inside the model as
 further results, by the names of its taps; * stands for anything. A .mg file, IR, a config.json or a plan that reads weights takes them
 from --weights.`,
 		example: `  apogee run examples/r1-nano --target ascend-910b --input tokens=examples/r1-nano/reference/len7.tokens.npy --output logits=logits.npy
@@ -25,8 +25,8 @@ from --weights.`,
 		complete: "model",
 		setup: func(f *pflag.FlagSet) func(context.Context, *app, []string) error {
 			m := addModelFlags(f)
-			in := f.StringArray("input", nil, "read an input: `NAME=FILE.npy`, once for each")
-			out := f.StringArray("output", nil, "write a result: `NAME=FILE.npy`, once for each to keep")
+			in := f.StringArray("input", nil, "read an input: `NAME=FILE`, once for each")
+			out := f.StringArray("output", nil, "write a result: `NAME=FILE`, once for each to keep")
 			taps := f.StringSlice("tap", nil, "give internal values whose names match `PATTERN` as results")
 			guard := f.Bool("guard", true, "look for missing waits, unwritten reads, overlaps and accesses out of range while running")
 			return func(ctx context.Context, a *app, args []string) error {

@@ -248,3 +248,16 @@ func ReadTensor(path string) (t *tensor.Tensor, name string, err error) {
 	}
 	return t, p.Name, nil
 }
+
+// EncodeTensor gives the bytes of a TensorProto, as ReadTensor reads them. It fails on formats that the schema does not have.
+func EncodeTensor(name string, t *tensor.Tensor) ([]byte, error) {
+	p := &pb.TensorProto{Name: name, Dims: t.Shape, DataType: DataType(t.Format)}
+	if p.DataType == 0 {
+		return nil, fmt.Errorf("ONNX has no element type for %s", t.Format)
+	}
+	var err error
+	if p.RawData, err = t.Bytes(); err != nil {
+		return nil, err
+	}
+	return proto.Marshal(p)
+}

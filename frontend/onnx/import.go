@@ -57,6 +57,7 @@ func (m *Model) Import(opt Options) (*ir.Module, error) {
 	if err != nil {
 		im.diags.AddError(CodeNode, err)
 	}
+	m.locate(im.diags)
 	if err := im.diags.Err(); err != nil {
 		return nil, err
 	}

@@ -235,11 +235,13 @@ func (m *Model) Check() *diag.List {
 			l.Errorf(CodeScope, diag.Range{}, "output %q: %s", p.Name, p.Err)
 		}
 	}
-	c := &checker{m: m, list: l, seen: map[funcKey]bool{}}
+	c := &checker{m: m, list: l, seen: map[funcKey]bool{}, told: map[string]*told{}}
 	c.graph(m.proto.Graph, m.opsets, "", 0)
+	c.finish()
 	for _, t := range m.proto.Graph.SparseInitializer {
 		l.Errorf(CodeScope, diag.Range{}, "initialiser %q is a sparse tensor", t.GetValues().GetName())
 	}
+	m.locate(l)
 	return l
 }
 
@@ -247,6 +249,62 @@ type checker struct {
 	m    *Model
 	list *diag.List
 	seen map[funcKey]bool
+	told map[string]*told // by message
+}
+
+// told is a finding that several nodes may have in common.
+type told struct {
+	d     *diag.Diagnostic
+	nodes []string
+}
+
+// add reports what is wrong with a node; what is wrong with several is one finding, at the first.
+func (c *checker) add(d *diag.Diagnostic, where string) {
+	if t := c.told[d.Message]; t != nil {
+		t.nodes = append(t.nodes, where)
+		return
+	}
+	c.told[d.Message] = &told{d, nil}
+	c.list.Add(d.At(where))
+}
+
+// maxNamed is how many nodes a finding names.
+const maxNamed = 8
+
+// finish adds to each finding which other nodes it is about.
+func (c *checker) finish() {
+	for _, t := range c.told {
+		n := len(t.nodes)
+		if n == 0 {
+			continue
+		}
+		more := ""
+		if n > maxNamed {
+			more = ", …"
+		}
+		t.d.Note(diag.Range{}, "the same in %d more: %s%s", n, strings.Join(t.nodes[:min(n, maxNamed)], ", "), more)
+	}
+}
+
+// locate puts the file's name before the place of each finding.
+func (m *Model) locate(l *diag.List) {
+	for _, d := range l.Items() {
+		switch {
+		case d.Where == "":
+			d.Where = m.Path
+		case !strings.HasPrefix(d.Where, m.Path+" ("):
+			d.Where = m.Path + " (" + d.Where + ")"
+		}
+	}
+}
+
+// Node is the node that a finding of Check or Import is about, without the file; "" when it is about none.
+func (m *Model) Node(d *diag.Diagnostic) string {
+	s, ok := strings.CutPrefix(d.Where, m.Path+" (")
+	if !ok {
+		return ""
+	}
+	return strings.TrimSuffix(s, ")")
 }
 
 func (c *checker) graph(g *pb.GraphProto, opsets map[string]int64, path string, depth int) {
@@ -273,7 +331,7 @@ func (c *checker) nodes(nodes []*pb.NodeProto, opsets map[string]int64, path str
 			continue
 		}
 		if _, d := find(k.domain, k.name, opsets); d != nil {
-			c.list.Add(d.At(where))
+			c.add(d, where)
 		}
 		for _, a := range n.Attribute {
 			if a.G != nil {

@@ -165,7 +165,7 @@ func test(ctx context.Context, dir string, opt Options) Result {
 	defer m.Close()
 	r := Result{Status: Pass, Ops: m.ONNX.OpTypes()}
 	if l := m.ONNX.Check(); l.HasErrors() {
-		r.Status, r.Why = Unsupported, reasons(l.Err())
+		r.Status, r.Why = Unsupported, reasons(m.ONNX, l.Err())
 		return r
 	}
 	sets, err := filepath.Glob(filepath.Join(dir, "test_data_set_*"))
@@ -188,7 +188,7 @@ func test(ctx context.Context, dir string, opt Options) Result {
 		if err == nil {
 			continue
 		}
-		r.Status, r.Why = Fail, reasons(err)
+		r.Status, r.Why = Fail, reasons(m.ONNX, err)
 		var d *diag.Diagnostic
 		if errors.As(err, &d) && d.Code == onnx.CodeScope {
 			r.Status = Unsupported
@@ -202,27 +202,29 @@ func test(ctx context.Context, dir string, opt Options) Result {
 }
 
 // reasons puts an error into one line: the messages of diagnostics with their places.
-func reasons(err error) string {
+func reasons(m *onnx.Model, err error) string {
 	var l *diag.List
 	if !errors.As(err, &l) {
 		var d *diag.Diagnostic
 		if errors.As(err, &d) {
-			return message(d)
+			return message(m, d)
 		}
 		return strings.ReplaceAll(err.Error(), "\n", " ")
 	}
 	var out []string
 	for _, d := range l.Items() {
 		if d.Severity == diag.Error {
-			out = append(out, message(d))
+			out = append(out, message(m, d))
 		}
 	}
 	return strings.Join(out, "; ")
 }
 
-func message(d *diag.Diagnostic) string {
+func message(m *onnx.Model, d *diag.Diagnostic) string {
 	s := d.Message
-	if d.Where != "" {
+	if n := m.Node(d); n != "" {
+		s = n + ": " + s
+	} else if d.Where != "" && d.Where != m.Path {
 		s = d.Where + ": " + s
 	}
 	if d.Help != "" {
