@@ -42,19 +42,7 @@ func Write(path string, tensors []Named, metadata map[string]string) (err error)
 			err = fmt.Errorf("%s: %w", path, err)
 		}
 	}()
-	w := bufio.NewWriterSize(f, 1<<20)
-	if err := binary.Write(w, binary.LittleEndian, uint64(len(head))); err != nil {
-		return err
-	}
-	if _, err := w.Write(head); err != nil {
-		return err
-	}
-	for _, t := range sorted {
-		if err := copyTensor(w, t.Tensor); err != nil {
-			return err
-		}
-	}
-	if err := w.Flush(); err != nil {
+	if err := encode(f, head, sorted); err != nil {
 		return err
 	}
 	if err := f.Chmod(0o644); err != nil {
@@ -67,6 +55,31 @@ func Write(path string, tensors []Named, metadata map[string]string) (err error)
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// Encode writes what Write does to a writer, which may be left with a part after an error.
+func Encode(w io.Writer, tensors []Named, metadata map[string]string) error {
+	head, sorted, err := layOut(tensors, metadata)
+	if err != nil {
+		return err
+	}
+	return encode(w, head, sorted)
+}
+
+func encode(to io.Writer, head []byte, sorted []Named) error {
+	w := bufio.NewWriterSize(to, 1<<20)
+	if err := binary.Write(w, binary.LittleEndian, uint64(len(head))); err != nil {
+		return err
+	}
+	if _, err := w.Write(head); err != nil {
+		return err
+	}
+	for _, t := range sorted {
+		if err := copyTensor(w, t.Tensor); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
 }
 
 // copyTensor writes a tensor's bytes, a piece at a time, so that a lazy one is never in memory whole.

@@ -30,7 +30,10 @@ type Request struct {
 	// Context ends what lowering such a model runs; nil is the background.
 	Context context.Context
 	// Check, when set, judges the module of a run before it is compiled or evaluated.
-	Check    func(m *ir.Module) error
+	Check func(m *ir.Module) error
+	// States are what a run begins with: each state of the entry, by name; nil is zeros. Left, when set, is handed what they are afterwards.
+	States   Tensors
+	Left     func(Tensors) error
 	Keep     []string       // results that must be among those of the entry; known to be missing before anything is run
 	Pipeline string         // "" is the default for the chip
 	Verify   bool           // verify after every pass

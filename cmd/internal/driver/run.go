@@ -13,7 +13,6 @@ import (
 	"apogee/ir/op"
 	"apogee/ir/shape"
 	"apogee/ir/tensor"
-	"apogee/targets/chip"
 	"apogee/targets/plan"
 	"apogee/targets/sim/exec"
 )
@@ -202,6 +201,10 @@ func (m *Model) RunReference(ctx context.Context, req Request, inputs Tensors) (
 	if err != nil {
 		return nil, err
 	}
+	states, err := adaptStates(f.Name, statesOf(f), req.States, bind)
+	if err != nil {
+		return nil, err
+	}
 	if err := m.inVocabulary(in); err != nil {
 		return nil, err
 	}
@@ -212,7 +215,10 @@ func (m *Model) RunReference(ctx context.Context, req Request, inputs Tensors) (
 		return nil, err
 	}
 	e := &eval.Evaluator{Weights: m.weights(), Bind: m.bindings(f, bind)}
-	out, _, err := e.Run(ctx, f, in, nil)
+	out, left, err := e.Run(ctx, f, in, states)
+	if err == nil && req.Left != nil {
+		err = req.Left(left)
+	}
 	return out, err
 }
 
@@ -233,6 +239,9 @@ func (m *Model) Run(ctx context.Context, req Request, inputs Tensors, opt exec.O
 			bind[k] = v
 		}
 		if inputs, err = adapt(f.Name, paramsOf(f), inputs, bind); err != nil {
+			return nil, nil, err
+		}
+		if _, err := adaptStates(f.Name, statesOf(f), req.States, bind); err != nil {
 			return nil, nil, err
 		}
 		if err := m.inVocabulary(inputs); err != nil {
@@ -261,7 +270,7 @@ func (m *Model) Run(ctx context.Context, req Request, inputs Tensors, opt exec.O
 			return nil, nil, err
 		}
 	}
-	out, err := RunPlan(ctx, p, req.Chip, m.weights(), inputs, opt)
+	out, err := m.runPlan(ctx, p, &req, inputs, opt)
 	return out, p, err
 }
 
@@ -280,8 +289,9 @@ func noWeights(entry, name string) error {
 	return fmt.Errorf("there are no weights: entry %s reads %s; name the checkpoint with --weights", entry, name)
 }
 
-// RunPlan runs a plan on its chip.
-func RunPlan(ctx context.Context, p *plan.Plan, c *chip.Chip, w eval.Weights, inputs Tensors, opt exec.Options) (Tensors, error) {
+// runPlan runs a plan on the chip of a request, from and to its states.
+func (m *Model) runPlan(ctx context.Context, p *plan.Plan, req *Request, inputs Tensors, opt exec.Options) (Tensors, error) {
+	w := m.weights()
 	if u := plan.Measure(p); u.Total > u.Size {
 		return nil, fmt.Errorf("the plan does not fit %s and cannot be run: %s", p.Chip, Capacity(p))
 	}
@@ -298,9 +308,16 @@ func RunPlan(ctx context.Context, p *plan.Plan, c *chip.Chip, w eval.Weights, in
 	if err != nil {
 		return nil, err
 	}
-	mach, err := exec.New(p, c, w, opt)
+	mach, err := exec.New(p, req.Chip, w, opt)
 	if err != nil {
 		return nil, err
 	}
-	return mach.Run(ctx, inputs)
+	if err := req.begin(mach); err != nil {
+		return nil, err
+	}
+	out, err := mach.Run(ctx, inputs)
+	if err == nil {
+		err = req.end(mach)
+	}
+	return out, err
 }
