@@ -241,11 +241,49 @@ func (c *contraction) blocks() int64 {
 	c.part = make([]extent, len(c.out))
 	total := c.count(axisM, axisN, axisBatch) * c.splits
 	d := newDigits(c.b.K, c.b.Block(), total)
-	c.take(d, axisM, axisN, axisBatch)
+	if n := c.band(); n > 0 {
+		i := c.ps[0].axes(axisM)[0]
+		row := d.next(n)
+		c.take(d, axisN)
+		start := d.next(c.tiles(i) / n).Scale(n).Add(row).Scale(c.ext[i])
+		c.part[i] = extent{start, c.b.Rest(c.ext[i], plan.C(c.out[i]), start), c.ext[i]}
+		c.take(d, axisBatch)
+	} else {
+		c.take(d, axisM, axisN, axisBatch)
+	}
 	c.split = d.next(c.splits)
 	c.loadLefts()
 	c.tile(plan.Val{})
 	return total
+}
+
+// band is how many tiles of rows vary before the columns do, so that the blocks that run side by side share as much as they can: a
+// divisor of their number, or 0 when all of them vary first.
+func (c *contraction) band() int64 {
+	p := c.ps[0]
+	rows := p.axes(axisM)
+	if len(rows) != 1 {
+		return 0
+	}
+	tiles, cores := c.tiles(rows[0]), c.j.t.Cores()
+	columns := c.count(axisN)
+	if tiles <= 2 || columns <= 1 || tiles*columns <= cores {
+		return 0
+	}
+	a, b := c.ext[rows[0]]*bits(p.a), c.extOf(axisN)*bits(p.b)*int64(len(c.ps))
+	wave := func(n int64) int64 { // of what the blocks of a wave read, for each element of K
+		return min(n, cores)*a + min(ceilDiv(cores, n), columns)*b
+	}
+	best := tiles
+	for n := int64(1); n < tiles; n++ {
+		if tiles%n == 0 && 20*wave(n) < 19*wave(best) {
+			best = n
+		}
+	}
+	if best == tiles {
+		return 0
+	}
+	return best
 }
 
 // loadLefts loads the tiles of left operands that stay for all of K, and the scales of their rows.

@@ -397,7 +397,11 @@ func (x *tiler) estimate(t *tiling) float64 {
 			move(x.wayA, float64(t.mt*depth*bits(q.a))/8, times)
 		}
 		move(x.wayB, float64(t.nt*depth*bits(q.b))/8, steps)
-		flops := 2 * pad(t.mt, q.rate.M) * pad(t.nt, q.rate.N) * muls * pad(ceilDiv(depth, int64(muls)), q.rate.K)
+		area := pad(t.mt, q.rate.M) * pad(t.nt, q.rate.N)
+		if q.engine.A == q.engine.B && q.rate.A == q.rate.B { // as the engine may have it the other way round
+			area = min(area, pad(t.nt, q.rate.M)*pad(t.mt, q.rate.N))
+		}
+		flops := 2 * area * muls * pad(ceilDiv(depth, int64(muls)), q.rate.K)
 		engine += flops/(q.rate.FlopsPerCycle.Value*ch.Derate("engine", q.engine.Name)) + muls*q.engine.Startup.Value
 	}
 	queue[ch.Engine(p.engine.Name).Queue] += engine

@@ -62,7 +62,7 @@ var kinds = map[string]kind{
 	"decode":     {Attention, "BSGPD", nil, decodeText},
 	"prefill":    {Attention, "BSGPDE", nil, prefillText},
 	"mla_decode": {Attention, "BSHCR", nil, latentText},
-	"logits":     {Attention, "TSHD", nil, nil},
+	"scores":     {Attention, "TKN", map[string]string{"f8e4m3fn": "gemm_f8", "": "gemm"}, nil},
 	"rms_norm":   {Norm, "TD", nil, nil},
 	"layer_norm": {Norm, "TD", nil, nil},
 	"softmax":    {Softmax, "TD", nil, nil},
@@ -147,9 +147,6 @@ func (c Case) Compile(ctx context.Context, target *chip.Chip) (*plan.Plan, error
 	if q := precisions[c.Format]; q != "" {
 		precision = q
 	}
-	if c.Kind != "gemm" && c.Kind != "grouped" && c.Format == "f8e4m3fn" {
-		precision = "bf16"
-	}
 	m := &driver.Model{Path: c.String(), Warnings: &diag.List{}}
 	if k.ir != nil {
 		m.IR, entry = []byte(k.ir(c.Format, c.Dims)), "run"
@@ -170,13 +167,12 @@ func (c Case) Compile(ctx context.Context, target *chip.Chip) (*plan.Plan, error
 func decodeText(format string, d [6]int64) string {
 	b, s, g, p, w := d[0], d[1], d[2], d[3], d[4]
 	return fmt.Sprintf(`module @study {
-  func entry @run(%%q: bf16[%[1]d,1,%[3]d,%[4]d], %%k: %[6]s[%[1]d,%[2]d,%[5]d,%[4]d], %%v: %[6]s[%[1]d,%[2]d,%[5]d,%[4]d]) -> (y) {
-    %[7]s
-    %%y = attention(%%q, %%kk, %%vv) {scale=0.0884} : bf16[%[1]d,1,%[3]d,%[4]d]
+  func entry @run(%%q: %[6]s[%[1]d,1,%[3]d,%[4]d], %%k: %[6]s[%[1]d,%[2]d,%[5]d,%[4]d], %%v: %[6]s[%[1]d,%[2]d,%[5]d,%[4]d]) -> (y) {
+    %%y = attention(%%q, %%k, %%v) {scale=0.0884} : %[6]s[%[1]d,1,%[3]d,%[4]d]
     return(%%y)
   }
 }
-`, b, s, g*p, w, g, format, widened(format, []string{"k", "v"}, fmt.Sprintf("[%d,%d,%d,%d]", b, s, g, w)))
+`, b, s, g*p, w, g, format)
 }
 
 // prefillText is S queries over as many keys, each seeing those before it, G groups of P heads; keys of D channels, values of E.
@@ -195,21 +191,10 @@ func prefillText(format string, d [6]int64) string {
 func latentText(format string, d [6]int64) string {
 	b, s, h, c, r := d[0], d[1], d[2], d[3], d[4]
 	return fmt.Sprintf(`module @study {
-  func entry @run(%%q: bf16[%[1]d,1,%[3]d,%[4]d], %%qr: bf16[%[1]d,1,%[3]d,%[5]d], %%k: %[6]s[%[1]d,%[2]d,1,%[4]d], %%v: %[6]s[%[1]d,%[2]d,1,%[5]d]) -> (y) {
-    %[7]s
-    %[8]s
-    %%y = attention(%%q, %%kk, %%kk, %%qr, %%vv) {scale=0.0722, with=["q2","k2"]} : bf16[%[1]d,1,%[3]d,%[4]d]
+  func entry @run(%%q: %[6]s[%[1]d,1,%[3]d,%[4]d], %%qr: %[6]s[%[1]d,1,%[3]d,%[5]d], %%k: %[6]s[%[1]d,%[2]d,1,%[4]d], %%r: %[6]s[%[1]d,%[2]d,1,%[5]d]) -> (y) {
+    %%y = attention(%%q, %%k, %%k, %%qr, %%r) {scale=0.0722, with=["q2","k2"]} : %[6]s[%[1]d,1,%[3]d,%[4]d]
     return(%%y)
   }
 }
-`, b, s, h, c, r, format, widened(format, []string{"k"}, fmt.Sprintf("[%d,%d,1,%d]", b, s, c)), widened(format, []string{"v"}, fmt.Sprintf("[%d,%d,1,%d]", b, s, r)))
-}
-
-// widened casts operands to bf16.
-func widened(format string, names []string, shape string) string {
-	var b strings.Builder
-	for _, n := range names {
-		fmt.Fprintf(&b, "    %%%s%s = cast(%%%s) {format=bf16} : bf16%s\n", n, n, n, shape)
-	}
-	return b.String()
+`, b, s, h, c, r, format)
 }

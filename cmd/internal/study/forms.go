@@ -62,6 +62,19 @@ func (c Case) form() (clock.Lanes, bool) {
 		}
 		return clock.Lanes{Blocks: ceil(n, 512), Threads: 128, Warm: true, Read: float64(in * n * wide), Write: float64(n * wide),
 			Rounds: []clock.Round{{Times: 1, Loads: 1, Ops: ops, Bytes: float64(4 * (in + 1) * wide)}}}, true
+	case "read":
+		// A microbenchmark: blocks of 1024 lanes, 16 bytes a lane and load, one load on its way.
+		elem := int64(bytesOf[c.Format])
+		return clock.Lanes{Blocks: d[0], Threads: 1024, Read: float64(d[0] * d[1] * elem),
+			Rounds: []clock.Round{{Times: ceil(d[1]*elem, 1024*16), Loads: 1, Ops: 4, Bytes: 16}}}, true
+	case "copy", "triad":
+		elem := int64(bytesOf[c.Format])
+		in := int64(1)
+		if c.Kind == "triad" {
+			in = 2
+		}
+		return clock.Lanes{Blocks: ceil(d[0]*elem, 256*16), Threads: 256, Warm: true, Read: float64(in * d[0] * elem), Write: float64(d[0] * elem),
+			Rounds: []clock.Round{{Times: 1, Loads: 1, Ops: 12, Bytes: float64(16 * (in + 1))}}}, true
 	case "layer_norm":
 		// PyTorch, layer_norm_kernel.cu (vectorized_layer_norm): a block of 128 lanes a row, four elements in one load, twice over the row.
 		rows, n := d[0], d[1]
@@ -84,5 +97,7 @@ func (c Case) form() (clock.Lanes, bool) {
 	}
 	return clock.Lanes{}, false
 }
+
+var bytesOf = map[string]int{"f16": 2, "bf16": 2, "f32": 4, "tf32": 4, "f64": 8, "i8": 1, "f8e4m3fn": 1}
 
 func ceil(a, b int64) int64 { return (a + b - 1) / max(b, 1) }

@@ -84,8 +84,3 @@ entry rope(x: FMT[T, H, 2 * R], c: FMT[T, 1, R], s: FMT[T, 1, R]) -> (y: FMT[T, 
 entry embedding(tokens: i32[T], table: FMT[V, D]) -> (y: FMT[T, D]) {
   gather(table, tokens)
 }
-
-// The scores of a sparse attention's index: H heads of D channels, summed over heads with weights.
-entry logits(q: f8e4m3fn[T, H, D], k: f8e4m3fn[S, D], w: f32[T, H]) -> (y: f32[T, S]) {
-  einsum("ths,th->ts", max(einsum("thd,sd->ths", q, k, format=f32), 0.0), w)
-}

@@ -165,10 +165,13 @@ func (f *fact) inference(what string) {
 		f.set("prefill", "bf16", s, 1, f.dim("seq_len"), d[0], 1, d[1]+d[2], d[1])
 	case what == "dsa_decode":
 		d := f.shape(3)
-		f.set("mla_decode", kv, s, f.dim("batch_size"), min(d[2], f.dim("kv_len")), d[0], max(1, d[1]-64), 64)
+		// The chosen keys only, whose number is fixed; the cache may be FP8, the products are of bf16.
+		f.set("mla_decode", "bf16", s, f.dim("batch_size"), d[2], d[0], max(1, d[1]-64), 64)
 	case what == "dsa_prefill" && strings.HasPrefix(f.cond["shape"], "logits"):
+		// The scores of the index: heads and channels are summed over; of the last queries' keys half are after them.
 		d := f.shape(2)
-		f.set("logits", "f8e4m3fn", s, f.dim("s_q"), f.dim("s_kv"), d[0], d[1])
+		q, keys := f.dim("s_q"), f.dim("s_kv")
+		f.set("scores", "f8e4m3fn", s, q, d[0]*d[1], max(1, keys-min(q, keys)/2))
 	case what == "dsa_prefill":
 		f.skip("sparse prefill gathers other keys for every query; no kernel of that form")
 	case strings.HasPrefix(what, "gdn"):

@@ -251,7 +251,11 @@ func (cs *costs) matrix(i int, in *plan.Instr, regs []int64) (*cost, error) {
 	}
 	name := "engine " + engine.Name
 	c := &cost{param: plan.None, reason: Matrix, useful: 2 * float64(mm) * float64(kk) * float64(nn)}
-	c.flops = 2 * pad(mm, rate.M) * pad(kk, rate.K) * pad(nn, rate.N)
+	area := pad(mm, rate.M) * pad(nn, rate.N)
+	if engine.A == engine.B && rate.A == rate.B { // either operand can stand on the left: the transposed product, if that pads less
+		area = min(area, pad(nn, rate.M)*pad(mm, rate.N))
+	}
+	c.flops = 2 * area * pad(kk, rate.K)
 	what := fmt.Sprintf("%s: rate %s, %s -> %s", name, rate.A, rate.B, rate.Acc)
 	c.startup = ticks(m.use(name+": startup", engine.Startup))
 	c.work = whole(c.flops / (m.use(what, rate.FlopsPerCycle) * m.derate("engine", engine.Name)))
