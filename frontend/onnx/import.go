@@ -410,9 +410,7 @@ func (im *importer) report(err error, n *node) {
 	}
 	if d.Where == "" {
 		d.Where = n.name
-	}
-	if d.Code == CodeNode || d.Code == CodeValue {
-		if !strings.HasPrefix(d.Message, n.op()) {
+		if (d.Code == CodeNode || d.Code == CodeValue) && !strings.HasPrefix(d.Message, n.op()) {
 			d.Message = n.op() + ": " + d.Message
 		}
 	}

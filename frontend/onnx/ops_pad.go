@@ -90,6 +90,9 @@ func (n *node) padByIndex(x *ir.Value, a int, low, high int64, mode string) *ir.
 	if mode == "edge" {
 		return n.padEdge(x, a, low, high)
 	}
+	if !d.IsConst() && low >= 0 && high >= 0 {
+		return n.padBySlices(x, a, low, high, mode)
+	}
 	size := n.size(d, fmt.Sprintf("axis %d, which is padded with its own elements,", a))
 	if low+high+size > maxPad {
 		failf(CodeLimit, "axis %d is padded to %d elements, more than %d", a, low+high+size, maxPad)
@@ -114,6 +117,35 @@ func (n *node) padByIndex(x *ir.Value, a int, low, high int64, mode string) *ir.
 		idx = append(idx, k)
 	}
 	return n.gather(x, n.intsConst(format.I64, idx...), a)
+}
+
+// padBySlices pads one axis of a size that is not known yet, which is taken to be larger than the padding.
+func (n *node) padBySlices(x *ir.Value, a int, low, high int64, mode string) *ir.Value {
+	size := x.Type.Shape[a]
+	parts := []*ir.Value{x}
+	end := func(start, limit shape.Dim) *ir.Value {
+		s := n.slice(x, a, start, limit, 1)
+		if mode == "reflect" {
+			s = n.reverse(s, a)
+		}
+		return s
+	}
+	skip := shape.Const(0) // elements at the ends that are not repeated
+	if mode == "reflect" {
+		skip = shape.Const(1)
+	}
+	l, h := shape.Const(low), shape.Const(high)
+	before, behind := [2]shape.Dim{skip, skip.Add(l)}, [2]shape.Dim{size.Sub(skip).Sub(h), size.Sub(skip)}
+	if mode == "wrap" {
+		before, behind = [2]shape.Dim{size.Sub(l), size}, [2]shape.Dim{skip, h}
+	}
+	if low > 0 {
+		parts = append([]*ir.Value{end(before[0], before[1])}, parts...)
+	}
+	if high > 0 {
+		parts = append(parts, end(behind[0], behind[1]))
+	}
+	return n.concat(a, parts...)
 }
 
 // padEdge repeats the first and the last element.
