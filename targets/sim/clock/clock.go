@@ -187,6 +187,8 @@ type runner struct {
 	cache   lru
 	key     []byte
 	traced  map[int]bool
+	// laid is the kernel of the launch before, from 1: what a spatial array is laid out for.
+	laid int
 }
 
 type workKey struct {
@@ -212,11 +214,15 @@ func (r *runner) step(s *plan.Step) (int, error) {
 	for _, n := range resident {
 		key = binary.AppendVarint(key, n)
 	}
+	anew := r.m.configure > 0 && r.laid != s.Kernel+1
+	if r.laid = s.Kernel + 1; anew {
+		key = append(key, 1)
+	}
 	r.key = key
 	if n, ok := r.classes[string(key)]; ok {
 		return n, nil
 	}
-	t, err := r.time(w, s.Kernel, resident)
+	t, err := r.time(w, s.Kernel, resident, anew)
 	if err != nil {
 		return 0, err
 	}
@@ -226,8 +232,8 @@ func (r *runner) step(s *plan.Step) (int, error) {
 	return n, nil
 }
 
-// time simulates a launch.
-func (r *runner) time(w *work, kernel int, resident []int64) (*Timing, error) {
+// time simulates a launch; anew: before it the chip is laid out for the kernel.
+func (r *runner) time(w *work, kernel int, resident []int64, anew bool) (*Timing, error) {
 	if err := r.m.spend(w.k, 16*int64(len(w.k.Code))); err != nil { // what is kept for each timing
 		return nil, err
 	}
@@ -247,8 +253,12 @@ func (r *runner) time(w *work, kernel int, resident []int64) (*Timing, error) {
 		return nil, err
 	}
 	t.Split = end.by
-	t.Split[Launch] += r.m.launch
-	t.Ticks = end.t + r.m.launch
+	launch := r.m.launch
+	if anew {
+		launch += r.m.configure
+	}
+	t.Split[Launch] += launch
+	t.Ticks = end.t + launch
 	t.Queues = c.queueBusy
 	t.Simulated = c.events
 	t.Instrs = make([]InstrUse, len(c.count))

@@ -288,6 +288,16 @@ func (cs *costs) vector(i int, in *plan.Instr, regs []int64) (*cost, error) {
 		n := run * 8 / s.bits
 		elems = (count + units - 1) / units * ((n + line - 1) / line * line)
 	}
+	if w := m.width; w > 1 {
+		// Lanes of a warp that have no element do nothing; a row is folded or sorted by whole warps.
+		switch in.Op {
+		case plan.VReduce, plan.VScan, plan.VTopK, plan.VGroup:
+			if columns%w != 0 && columns > 0 {
+				elems = elems / columns * ((columns + w - 1) / w * w)
+			}
+		}
+		elems = (elems + w - 1) / w * w
+	}
 	c := &cost{param: plan.None, reason: Vector, elems: float64(rows * columns)}
 	name := "engine " + engine.Name
 	derate := m.derate("engine", engine.Name)

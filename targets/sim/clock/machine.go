@@ -27,6 +27,8 @@ type machine struct {
 	cores int64
 
 	launch, sync, issue Ticks
+	configure           Ticks // what a launch takes longer when its kernel is another than the one before's
+	width               int64 // lanes that execute together
 	queues              []queueInfo
 	mems                []*chip.Memory // by the plan's number
 
@@ -80,6 +82,13 @@ func newMachine(p *plan.Plan, c *chip.Chip) (*machine, error) {
 	m.use("clock", c.Clock)
 	m.use("cores", c.Cores)
 	m.launch = m.seconds(m.use("launch", c.Launch) / m.derate("launch", ""))
+	if c.Configure.Stated() {
+		m.configure = m.seconds(m.use("configure", c.Configure))
+	}
+	m.width = 1
+	if c.Width.Stated() {
+		m.width = max(1, int64(m.use("width", c.Width)))
+	}
 	m.sync = ticks(m.use("sync latency", c.SyncLatency))
 	m.issue = PerCycle
 	for i, pm := range p.Memories {
@@ -121,6 +130,15 @@ func newMachine(p *plan.Plan, c *chip.Chip) (*machine, error) {
 	m.memBytes = bandwidth(m.memory)
 	if m.memory.Latency.Stated() {
 		m.memLatency = m.seconds(m.use("memory "+m.memory.Name+": latency", m.memory.Latency) / m.derate("latency", m.memory.Name))
+	}
+	if d := c.Dies; d != nil {
+		// What is not local crosses from die to die: each takes in what the link gives, and waits for its latency.
+		if far := 1 - m.use("dies: local", d.Local); far > 0 && d.Bandwidth.Value > 0 {
+			if cross := m.use("dies: bandwidth", d.Bandwidth) * float64(d.Count) / far; m.memBytes == 0 || cross < m.memBytes {
+				m.memBytes = cross
+			}
+			m.memLatency += m.seconds(m.use("dies: latency", d.Latency) * far)
+		}
 	}
 	if m.cache = c.CacheOf(m.memory.Name); m.cache != nil {
 		m.cacheBytes = bandwidth(m.cache)
