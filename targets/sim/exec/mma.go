@@ -398,9 +398,18 @@ func oddSum(p, s float64) float64 {
 // states how many significant bits the accumulator keeps; terms are aligned to as many and cut toward zero.
 func (c *core) productLimited(f *frame, x, y operandRef, m, n, k int64) {
 	a := c.dense32(&c.ta, x, m, k)
-	b := c.dense32(&c.tb, y, k, n)
+	var pb []float32
+	whole, p, ok := k, int64(0), false
+	if y.fixed {
+		pb, whole, p, ok = c.packed(y, k, n)
+	}
+	if !ok {
+		c.pb = grow(c.pb, int64(kernels.PackedBLen(int(k), int(n))))
+		pb = c.pb
+		c.packB(pb, y, k, n)
+	}
 	d, direct := c.accumulator(&f.dst, f.acc != 0)
-	kernels.GemmLimited(d.data, d.ld, a, int(k), b, int(n), int(m), int(n), int(k), f.acc != 0, f.in.limited)
+	kernels.GemmLimitedPart(d.data, d.ld, a, int(k), pb, int(m), int(n), int(whole), int(p), int(k), f.acc != 0, f.in.limited)
 	if !direct {
 		c.putBack(&f.dst, d)
 	}

@@ -23,7 +23,7 @@
 // [Gemm] multiplies packed operands: weights are packed once, by [PackB], and
 // kept. [GemmUnpackedA] takes the left side as it lies; [GemmTile] takes both, for
 // small tiles. [GemmPart] does some steps of k of some columns. [GemmInt8] is the
-// integer twin, and [GemmLimited] the slow, faithful model of matrix units that
+// integer twin, and [GemmLimited] the faithful model of matrix units that
 // align and truncate. Operands are row-major with a leading dimension in elements;
 // a result must not overlap an operand, except that elementwise functions may
 // write onto an operand that starts at the same element.

@@ -61,43 +61,81 @@ func (l *Limited) check() {
 }
 
 // GemmLimited computes C = A·B, or C += A·B with acc, as the unit l does. The
-// operands are row-major, A m × k, B k × n and C m × n. It allocates 8 bytes for
-// each element of A and B.
+// operands are row-major, A m × k, B k × n and C m × n. It allocates 4 to 12 bytes
+// for each element of A and B.
 func GemmLimited(c []float32, ldc int, a []float32, lda int, b []float32, ldb, m, n, k int, acc bool, l Limited) {
 	l.check()
 	checkMatrix("GemmLimited", "C", len(c), m, n, ldc)
 	checkMatrix("GemmLimited", "A", len(a), m, k, lda)
 	checkMatrix("GemmLimited", "B", len(b), k, n, ldb)
-	rows, columns := newTerms(m, k), newTerms(n, k)
-	for i := range m {
-		for p := range k {
-			rows.set(i, p, a[i*lda+p], l.MinExpA)
+	pb := make([]float32, PackedBLen(k, n))
+	PackB(pb, b, k, n, ldb, false)
+	GemmLimitedPart(c, ldc, a, lda, pb, m, n, k, 0, k, acc, l)
+}
+
+// GemmLimitedPart is [GemmPartUnpackedA] as the unit l does it. Where the operands
+// are of few bits and not far from 1, as those of 8-bit and 16-bit formats are, it is
+// about as fast as other products; else it goes one product at a time, and
+// allocates 8 bytes for each element of A and B.
+func GemmLimitedPart(c []float32, ldc int, a []float32, lda int, pb []float32, m, n, k, p, kk int, acc bool, l Limited) {
+	l.check()
+	checkPart("GemmLimitedPart", c, ldc, pb, m, n, k, p, kk)
+	checkMatrix("GemmLimitedPart", "A", len(a), m, kk, lda)
+	g := limitedProduct{c: c, ldc: ldc, a: a, lda: lda, pb: pb, m: m, n: n, k: k, p: p, kk: kk, acc: acc, l: &l}
+	if !g.fast() {
+		g.slow()
+	}
+}
+
+// limitedProduct is steps p to p+kk of k of a product.
+type limitedProduct struct {
+	c              []float32
+	ldc            int
+	a              []float32
+	lda            int
+	pb             []float32
+	m, n, k, p, kk int
+	acc            bool
+	l              *Limited
+}
+
+// panel returns the steps of the panel of B that begins with column j.
+func (g *limitedProduct) panel(j int) []float32 { return g.pb[j*g.k+g.p*tileN:][:g.kk*tileN] }
+
+// slow computes one product at a time, in integers.
+func (g *limitedProduct) slow() {
+	l := g.l
+	rows, columns := newTerms(g.m, g.kk), newTerms(g.n, g.kk)
+	for i := range g.m {
+		for p := range g.kk {
+			rows.set(i, p, g.a[i*g.lda+p], l.MinExpA)
 		}
 	}
-	for p := range k {
-		for j := range n {
-			columns.set(j, p, b[p*ldb+j], l.MinExpB)
+	for j := range g.n {
+		panel := g.panel(j / tileN * tileN)
+		for p := range g.kk {
+			columns.set(j, p, panel[p*tileN+j%tileN], l.MinExpB)
 		}
 	}
-	for i := range m {
-		for j := range n {
+	for i := range g.m {
+		for j := range g.n {
 			sum := float32(0)
-			if acc {
-				sum = c[i*ldc+j]
+			if g.acc {
+				sum = g.c[i*g.ldc+j]
 			}
 			if rows.special[i] || columns.special[j] || sum-sum != 0 {
-				c[i*ldc+j] = specialDot(sum, a[i*lda:][:k], b[j:], ldb)
+				g.c[i*g.ldc+j] = specialDot(sum, g.a[i*g.lda:][:g.kk], g.panel(j / tileN * tileN)[min(j%tileN, g.kk*tileN):], tileN)
 				continue
 			}
 			x, y := rows.of(i), columns.of(j)
-			for p := 0; p < k; p += l.Group {
-				end := min(p+l.Group, k)
+			for p := 0; p < g.kk; p += l.Group {
+				end := min(p+l.Group, g.kk)
 				sum = l.dot(sum, x[p:end], y[p:end])
 			}
-			if k == 0 {
+			if g.kk == 0 {
 				sum = canonical(sum)
 			}
-			c[i*ldc+j] = sum
+			g.c[i*g.ldc+j] = sum
 		}
 	}
 }

@@ -28,6 +28,7 @@ type unit struct {
 var units = []unit{
 	{"tile", emitTiles},
 	{"int8", emitInt8},
+	{"limited", emitLimited},
 	{"vector", emitVectors},
 	{"math", emitMath},
 	{"probe", emitProbes},

@@ -1,0 +1,5 @@
+//go:build !amd64
+
+package kernels
+
+func (g *limitedProduct) fast() bool { return false }
