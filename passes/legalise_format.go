@@ -52,7 +52,7 @@ var formatRules = rewrite.Set{
 			b := r.At(o)
 			n := b.Op(op.Select, nil, o.Arg(0), b.Scalar(f, 1), b.Scalar(f, 0))
 			m := b.Op(op.Reduce, o.Attrs.With("kind", to), n)
-			r.Replace(o, b.Op(op.Ne, nil, m, b.Scalar(f, 0)))
+			r.Replace(o, b.Op(op.Gt, nil, m, b.Scalar(f, 0))) // of none, the least number there is or the greatest
 			return true
 		},
 	},
@@ -145,7 +145,12 @@ func routeCast(r *rewrite.Rewriter, o *ir.Op) bool {
 		return true
 	case from == format.Bool:
 		if !l.moves(to) {
-			return false
+			f := l.standIn(to, chip.Basic)
+			if f == format.Invalid || f == to {
+				return false
+			}
+			r.Replace(o, b.Cast(b.Cast(x, f), to))
+			return true
 		}
 		r.Replace(o, b.Op(op.Select, nil, x, b.Scalar(to, 1), b.Scalar(to, 0)))
 		return true

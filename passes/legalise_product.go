@@ -44,7 +44,7 @@ var productRules = rewrite.Set{
 				out := o.Result(0).Type.Format
 				if from := args[i].Type.Format; from.IsInt() && out.Bits() > from.Bits() {
 					args[i] = b.Cast(args[i], out)
-				} else if narrowFloat(from) {
+				} else if from.IsFloat() && from != format.F64 && from != format.F32 {
 					args[i] = b.Cast(args[i], format.F32)
 				}
 				args[i] = b.Op(op.Reduce, ir.A("kind", "sum", "axes", lone), args[i])

@@ -55,7 +55,7 @@ func elementwise(o *ir.Op, args []*Value, shape []int64) (*Value, error) {
 			x[k] = a.I[off[k]]
 		}
 		if width > 0 && uint64(x[1]) >= width {
-			if o.Info == op.Shl || x[0] >= 0 {
+			if o.Info == op.Shl || x[0] >= 0 || !in.IsSigned() {
 				out.I[i] = 0
 			} else {
 				out.I[i] = -1
@@ -78,6 +78,21 @@ func unsigned(i *op.Info, x []int64) int64 {
 			return 1
 		}
 		return 0
+	}
+	switch i {
+	case op.Abs:
+		return x[0]
+	case op.Sign:
+		return b(x[0] != 0)
+	case op.Pow:
+		r, a := int64(1), x[0]
+		for n := uint64(x[1]); n > 0; n >>= 1 {
+			if n&1 != 0 {
+				r *= a
+			}
+			a *= a
+		}
+		return r
 	}
 	if len(x) == 2 {
 		u, v := uint64(x[0]), uint64(x[1])

@@ -324,8 +324,10 @@ func scatter(_ *run, o *ir.Op, a []*Value, shapes [][]int64) ([]*Value, error) {
 		info := map[string]*op.Info{"add": op.Add, "mul": op.Mul, "max": op.Max, "min": op.Min}[kind]
 		if out.F != nil {
 			out.F[at] = round(out.Format, info.Real([]float64{out.F[at], a[2].F[u]}))
+		} else if p := []int64{out.I[at], a[2].I[u]}; out.Format == format.U64 {
+			out.I[at] = unsigned(info, p)
 		} else {
-			out.I[at] = wrap(out.Format, info.Integer([]int64{out.I[at], a[2].I[u]}))
+			out.I[at] = wrap(out.Format, info.Integer(p))
 		}
 	})
 	return one(out)

@@ -75,6 +75,9 @@ var (
 				return nil, fmt.Errorf("grouped_matmul of %s and %s: offsets is i32 [E+1], found %s", x, w, offsets)
 			}
 			if len(in.Args) == 3 {
+				if f := in.Attrs.Format("format", x.Format); !x.Format.IsFloat() || !w.Format.IsFloat() || !f.IsFloat() {
+					return nil, fmt.Errorf("grouped_matmul without scales multiplies floats, found %s and %s into %s", x, w, f)
+				}
 				return []Type{{in.Attrs.Format("format", x.Format), shape.Shape{x.Shape[0], w.Shape[1]}}}, nil
 			}
 			if len(in.Args) != 5 {
@@ -112,6 +115,9 @@ func inferAttention(in Input) ([]Type, error) {
 	if len(q.Shape) != 4 || len(k.Shape) != 4 || len(v.Shape) != 4 {
 		return nil, fmt.Errorf("attention takes q [B,T,H,D], k [B,S,G,D], v [B,S,G,E], found %s, %s, %s", q, k, v)
 	}
+	if !q.Format.IsFloat() || !k.Format.IsFloat() || !v.Format.IsFloat() {
+		return nil, fmt.Errorf("attention takes floats, found %s, %s, %s", q, k, v)
+	}
 	pair := func(q, k Type) error {
 		if !q.Shape[0].Equal(k.Shape[0]) || !q.Shape[3].Equal(k.Shape[3]) {
 			return fmt.Errorf("attention: queries %s and keys %s differ in batch or width", q, k)
@@ -136,6 +142,9 @@ func inferAttention(in Input) ([]Type, error) {
 	if q2 >= 0 {
 		if len(in.Args[q2].Shape) != 4 || len(in.Args[k2].Shape) != 4 || !in.Args[q2].Shape[:3].Equal(q.Shape[:3]) || !in.Args[k2].Shape[:2].Equal(k.Shape[:2]) {
 			return nil, fmt.Errorf("attention: q2 %s and k2 %s do not fit q %s and k %s", in.Args[q2], in.Args[k2], q, k)
+		}
+		if !in.Args[q2].Format.IsFloat() || !in.Args[k2].Format.IsFloat() {
+			return nil, fmt.Errorf("attention takes floats, found %s and %s", in.Args[q2], in.Args[k2])
 		}
 		if err := pair(in.Args[q2], in.Args[k2]); err != nil {
 			return nil, err

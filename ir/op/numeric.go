@@ -107,6 +107,9 @@ func blockShape(name string, x Type, block []int64) (shape.Shape, error) {
 
 // scaledProduct checks the scales of a and b and gives a's shape with n in place of K.
 func scaledProduct(name string, in Input, a, b, sa, sb Type, n shape.Dim) ([]Type, error) {
+	if f := in.Attrs.Format("format", format.F32); !f.IsFloat() || a.Format == format.Bool || b.Format == format.Bool {
+		return nil, fmt.Errorf("%s multiplies codes into a float format, found %s and %s into %s", name, a, b, f)
+	}
 	block := in.Attrs.Ints("block")
 	if len(block) != 2 {
 		return nil, fmt.Errorf("%s: block has two sizes, found %v", name, block)
