@@ -14,12 +14,65 @@ var bitRules = rewrite.Set{
 		Name: "FlattenBitCast", Doc: "Rows of a format narrower than a byte that do not begin at whole bytes are cast as one row.", Roots: []*op.Info{op.Cast},
 		Apply: func(r *rewrite.Rewriter, o *ir.Op) bool {
 			x, y := o.Arg(0), o.Result(0)
-			if wholeRows(x) && wholeRows(y) {
+			s := bitShape(x, y)
+			if s == nil {
 				return false
 			}
 			b := r.At(o)
-			n := x.Type.Shape.Numel()
-			r.Replace(o, b.Reshape(b.Op(op.Cast, o.Attrs, b.Reshape(x, shape.Shape{n})), y.Type.Shape))
+			r.Replace(o, b.Reshape(b.Op(op.Cast, o.Attrs, b.Reshape(x, s)), y.Type.Shape))
+			return true
+		},
+	},
+	{
+		Name: "MergeBitReshapes", Doc: "A reshape of a format narrower than a byte is done on the wider value that it was cast from, if its rows begin at whole bytes; two reshapes are one.", Roots: []*op.Info{op.Reshape},
+		Apply: func(r *rewrite.Rewriter, o *ir.Op) bool {
+			x, y := o.Arg(0), o.Result(0)
+			d := x.Def()
+			if y.Type.Format.Bits() >= 8 || d == nil {
+				return false
+			}
+			b := r.At(o)
+			switch {
+			case x.Type.Shape.Equal(y.Type.Shape):
+				r.Replace(o, x)
+			case d.Is(op.Reshape):
+				r.Replace(o, b.Reshape(d.Arg(0), y.Type.Shape))
+			case d.Is(op.Cast) && d.Arg(0).Type.Format.Bits() >= 8 && bitShape(y, y) == nil:
+				r.Replace(o, b.Op(op.Cast, d.Attrs, b.Reshape(d.Arg(0), y.Type.Shape)))
+			default:
+				return false
+			}
+			return true
+		},
+	},
+	{
+		Name: "ScaleBitsInBytes", Doc: "Codes narrower than a byte whose rows do not begin at whole bytes are dequantised from a wider format, and quantised with zeros at the end of each row.",
+		Roots: []*op.Info{op.Dequantize, op.Quantize}, Apply: scaleBits,
+	},
+	{
+		Name: "MultiplyBitsInBytes", Doc: "Operands of products narrower than a byte are cast to the format of whole bytes that has their values.",
+		Roots: []*op.Info{op.Einsum, op.ScaledMatmul, op.GroupedMatmul, op.Attention}, Apply: func(r *rewrite.Rewriter, o *ir.Op) bool {
+			b := r.At(o)
+			args := o.Args()
+			narrow := false
+			for i, a := range args {
+				if f := a.Type.Format; f.Bits() < 8 {
+					if narrow = true; f.IsFloat() {
+						args[i] = b.Cast(a, format.F16)
+					} else {
+						args[i] = b.Cast(a, format.I8)
+					}
+				}
+			}
+			if !narrow {
+				return false
+			}
+			out := o.Result(0).Type.Format
+			if o.Is(op.Attention) {
+				r.Replace(o, b.Cast(b.Op(o.Info, o.Attrs, args...), out))
+				return true
+			}
+			r.Replace(o, b.Op(o.Info, o.Attrs.Without("format").With("format", out), args...))
 			return true
 		},
 	},
@@ -42,6 +95,71 @@ func wholeRows(v *ir.Value) bool {
 	}
 	total, ok := v.Type.Shape.Numel().Value()
 	return dim(v, n-1)*bits%8 == 0 || ok && total == dim(v, n-1)
+}
+
+// bitShape is the shape in which a cast from or to a format narrower than a byte is done: nil for the one it has, if rows begin at
+// whole bytes and are not so long that a tile could not hold one.
+func bitShape(x, y *ir.Value) shape.Shape {
+	bits := int64(min(x.Type.Format.Bits(), y.Type.Format.Bits()))
+	rank := x.Type.Rank()
+	if bits >= 8 || rank == 0 {
+		return nil
+	}
+	n, ok := x.Type.Shape.Numel().Value()
+	if whole := wholeRows(x) && wholeRows(y); !ok || whole && dim(x, rank-1) <= longBits {
+		return nil
+	}
+	unit := 8 / bits
+	if bits == 6 {
+		unit = 4
+	}
+	if n <= longBits || n%unit != 0 {
+		if rank == 1 {
+			return nil
+		}
+		return shape.Of(n)
+	}
+	for n%(2*unit) == 0 && unit < 64 {
+		unit *= 2
+	}
+	return shape.Of(n/unit, unit)
+}
+
+// longBits is how many elements a row of a format narrower than a byte may have before it is cut.
+const longBits = 512
+
+func scaleBits(r *rewrite.Rewriter, o *ir.Op) bool {
+	b := r.At(o)
+	x := o.Arg(0)
+	if o.Is(op.Dequantize) {
+		if wholeRows(x) {
+			return false
+		}
+		args := o.Args()
+		args[0] = b.Cast(x, byteFormat(x.Type.Format))
+		r.Replace(o, b.Op(op.Dequantize, o.Attrs, args...))
+		return true
+	}
+	if wholeRows(o.Result(0)) {
+		return false
+	}
+	rank := x.Type.Rank()
+	n := dim(x, rank-1)
+	more := (n+7)/8*8 - n
+	low, high := make([]int64, rank), make([]int64, rank)
+	high[rank-1] = more
+	q := b.Create(op.Quantize, o.Attrs, b.Op(op.Pad, ir.A("low", low, "high", high), x, b.Scalar(x.Type.Format, 0)))
+	if q == nil {
+		return true
+	}
+	cut := func(v *ir.Value, n int64) *ir.Value {
+		if dim(v, rank-1) == n {
+			return v
+		}
+		return b.Op(op.Slice, ir.A("axis", rank-1, "start", shape.Const(0), "limit", shape.Const(n)), v)
+	}
+	r.Replace(o, cut(q.Result(0), n), cut(q.Result(1), dim(o.Result(1), rank-1)))
+	return true
 }
 
 // byteFormat is a format of whole bytes that has every value of one that has not.

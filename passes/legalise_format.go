@@ -158,7 +158,7 @@ func routeCast(r *rewrite.Rewriter, o *ir.Op) bool {
 		// The last step alone may round.
 		way := l.route(from, to, func(g format.Format) bool { return exact(from, g) })
 		if way == nil && from.IsInt() {
-			way = l.route(from, to, func(g format.Format) bool { return g == format.F32 || exact(from, g) })
+			way = l.route(from, to, func(g format.Format) bool { return g == format.F32 && exact(to, g) || exact(from, g) })
 		}
 		if len(way) < 2 {
 			return false

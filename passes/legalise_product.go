@@ -213,8 +213,11 @@ func castProduct(r *rewrite.Rewriter, o *ir.Op) bool {
 			return false
 		}
 		f := l.productFormat(x, y)
-		if f == format.Invalid || !exact(v, f) {
+		if f == format.Invalid || v == format.F64 {
 			return false
+		}
+		if !exact(v, f) {
+			f = format.F32
 		}
 		b := r.At(o)
 		args := o.Args()

@@ -211,6 +211,11 @@ func widen(p *Pass, f *ir.Func) error {
 	for i := 0; i < results.NumArgs(); i++ {
 		old = append(old, results.Arg(i).Type.Format)
 	}
+	for o := f.Body.First(); o != nil; o = o.Next() {
+		if o.Is(op.Bitcast) {
+			frameBitcast(o)
+		}
+	}
 	first := f.Body.First()
 	for _, v := range f.Inputs() {
 		if narrowFloat(v.Type.Format) && v.NumUses() > 0 {
@@ -244,6 +249,30 @@ func widen(p *Pass, f *ir.Func) error {
 	return b.Err
 }
 
+// frameBitcast puts a cast before a bitcast from a narrow float, to what it was, and one after it to f32 where its result is narrow.
+func frameBitcast(o *ir.Op) {
+	if f := o.Arg(0).Type.Format; narrowFloat(f) {
+		o.SetArg(0, ir.At(o).Op(op.Cast, ir.A("format", f), o.Arg(0)))
+	}
+	if y := o.Result(0); narrowFloat(y.Type.Format) && y.NumUses() > 0 {
+		users := y.Users()
+		w := ir.At(o.Next()).Op(op.Cast, ir.A("format", format.F32), y)
+		for _, u := range users {
+			for i := 0; i < u.NumArgs(); i++ {
+				if u.Arg(i) == y {
+					u.SetArg(i, w)
+				}
+			}
+		}
+	}
+}
+
+// framesBitcast reports whether a cast gives a bitcast the format whose bits it reads.
+func framesBitcast(o *ir.Op) bool {
+	users := o.Result(0).Users()
+	return len(users) == 1 && users[0].Is(op.Bitcast) && narrowFloat(o.Result(0).Type.Format)
+}
+
 func widenOp(p *Pass, o *ir.Op) error {
 	touched := false
 	for _, v := range o.Results() {
@@ -252,16 +281,12 @@ func widenOp(p *Pass, o *ir.Op) error {
 	switch o.Info {
 	case op.Kernel:
 		return nil
-	case op.Bitcast: // bits are bits: the operand is rounded to what it was, the result widened
-		b := ir.At(o)
-		if d := o.Result(0).Type.Format; o.Arg(0).Type.Format.Bits() != d.Bits() {
-			for _, f := range []format.Format{format.BF16, format.F16, format.TF32} {
-				if f.Bits() == d.Bits() {
-					return p.fail(CodeFormat, o, "the operand of a bitcast to %s would become f32: cast it to f32 and back in the source, or choose another precision", d)
-				}
-			}
+	case op.Bitcast: // bits are bits; framed has put casts around it
+		return nil
+	case op.Cast:
+		if framesBitcast(o) {
+			return nil
 		}
-		return b.Err
 	}
 	if !touched {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -60,16 +61,40 @@ func hash(parts ...any) [32]byte {
 	return [32]byte(h.Sum(nil))
 }
 
+// arithmeticFor is how accurately the chip multiplies the formats of a function: an accumulator may keep fewer bits than f32, and where codes are
+// multiplied as they are, the weights of an attention are rounded to codes too.
+func (s *suite) arithmeticFor(f *ir.Func) bound.Arithmetic {
+	a := s.arith
+	f.Body.Walk(func(o *ir.Op) {
+		if !o.Is(op.Einsum) && !o.Is(op.ScaledMatmul) && !o.Is(op.GroupedMatmul) && !o.Is(op.Attention) {
+			return
+		}
+		fm := o.Arg(0).Type.Format
+		_, r, ok := s.c.Matrix(fm, fm)
+		if !ok || !fm.IsFloat() {
+			return
+		}
+		if r.AccBits > 0 {
+			a.Sum = max(a.Sum, math.Ldexp(1, 1-r.AccBits))
+		}
+		if o.Is(op.Attention) && fm.Bits() <= 8 {
+			a.Operand = max(a.Operand, math.Ldexp(1, -fm.Info().ManBits-1))
+		}
+	})
+	return a
+}
+
 // reference evaluates a function with error bounds.
 func (s *suite) reference(ctx context.Context, f *ir.Func, in []*tensor.Tensor) ([]*bound.Value, error) {
-	key := hash(f.Module.String(), s.arith)
+	arith := s.arithmeticFor(f)
+	key := hash(f.Module.String(), arith)
 	s.cache.mu.Lock()
 	v, ok := s.cache.want[key]
 	s.cache.mu.Unlock()
 	if ok {
 		return v, nil
 	}
-	r := bound.Runner{Eval: &eval.Evaluator{}, Arith: s.arith}
+	r := bound.Runner{Eval: &eval.Evaluator{}, Arith: arith}
 	v, err := r.Run(ctx, f, in)
 	if err != nil {
 		return nil, fmt.Errorf("reference: %w", err)
