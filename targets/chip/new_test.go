@@ -63,3 +63,25 @@ func TestShort(t *testing.T) {
 		t.Errorf("%d chips are written out from nothing", whole)
 	}
 }
+
+// Chips that differ in sizes and speeds only are of one kind.
+func TestKinds(t *testing.T) {
+	shape := func(n string) string {
+		c, err := Load(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Shape()
+	}
+	if shape("ascend-910b1") != shape("ascend-910b4") || shape("nvidia-a100") != shape("nvidia-a800") {
+		t.Error("sizes and speeds make no kind")
+	}
+	if shape("ascend-910b") == shape("ascend-950pr") || shape("nvidia-h100") == shape("nvidia-a100") {
+		t.Error("formats and engines do")
+	}
+	kinds := Kinds()
+	if len(kinds) < 10 || len(kinds) >= len(chips.List()) {
+		t.Errorf("%d kinds of %d chips", len(kinds), len(chips.List()))
+	}
+	t.Logf("%d kinds: %v", len(kinds), kinds)
+}
