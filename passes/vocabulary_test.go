@@ -53,10 +53,13 @@ func TestVocabulary(t *testing.T) {
     %y = reduce(%x) {kind="sum", axes=[0,1]} : f32[]
     return(%y)`,
 	}
-	for _, name := range []string{"softmax", "norm", "argmax", "top_k", "cumsum", "join", "scatter", "all"} {
+	for k, name := range []string{"softmax", "norm", "argmax", "top_k", "cumsum", "join", "scatter", "all"} {
 		for n, target := range chips.List() {
 			if testing.Short() && n > 0 {
 				break
+			}
+			if (n+k)%8 != 0 { // every chip has its turn
+				continue
 			}
 			t.Run(name+"/"+target, func(t *testing.T) {
 				m := irtest.Parse(t, "module @m {\n  func entry @f(%x: f32[2,129280]) -> (y) {"+sources[name]+"\n  }\n}\n")

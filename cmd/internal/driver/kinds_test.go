@@ -13,16 +13,15 @@ import (
 	"apogee/ir/format"
 	"apogee/ir/tensor"
 	"apogee/targets/chip"
-	"apogee/targets/chips"
 	"apogee/targets/sim/clock"
 	"apogee/targets/sim/exec"
 )
 
-// allChips are the shipped chips in order.
+// allChips are the chips of each kind in order.
 func allChips(t *testing.T) []*chip.Chip {
 	t.Helper()
 	var out []*chip.Chip
-	for _, n := range chips.List() {
+	for _, n := range families {
 		c, err := chip.Load(n)
 		if err != nil {
 			t.Fatal(err)
@@ -38,7 +37,7 @@ var (
 	kindsLong = flag.Bool("kinds.long", false, "longer prompts and more sequences as well")
 )
 
-// TestKinds holds checkpoints of every shipped model, with random shapes, options and storage, against the reference on every chip:
+// TestKinds holds checkpoints of every shipped model, with random shapes, options and storage, against the reference on a chip of each kind:
 // prefill, decode through the cache and decode_each. The flags kinds.from and kinds.to draw others, kinds.long adds cases.
 func TestKinds(t *testing.T) {
 	from, to := *kindsFrom, *kindsTo

@@ -9,7 +9,6 @@ import (
 
 	"apogee/ir/irtest"
 	"apogee/targets/chip"
-	"apogee/targets/chips"
 )
 
 // TestLittleMemories: whatever a core's memories hold, rows and kernels are cut until they fit.
@@ -18,7 +17,7 @@ func TestLittleMemories(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range chips.List() {
+	for _, name := range families {
 		whole, err := chip.Load(name)
 		if err != nil {
 			t.Fatal(err)
