@@ -90,7 +90,7 @@ func Models(ctx context.Context, opt Options) (*Report, error) {
 			rep.Tried++
 			rep.Runs += len(opt.Targets) - len(o.refused)
 			for _, err := range o.refused {
-				rep.Refused[reason(err)]++
+				rep.Refused[err.Error()]++
 			}
 			if o.fail != nil {
 				rep.Failures = append(rep.Failures, o.fail)

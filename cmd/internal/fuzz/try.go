@@ -168,7 +168,7 @@ func Try(ctx context.Context, m *ir.Module, seed uint64, targets []*Target) (ref
 			return refused, f
 		}
 		if r != nil {
-			refused = append(refused, fmt.Errorf("%s: %w", t.Chip.Name, r))
+			refused = append(refused, errors.New(reason(r, t.Chip.Name)))
 		}
 	}
 	return refused, nil
