@@ -91,16 +91,24 @@ func (b *compiler) workspace(size int64) int {
 func (b *compiler) liveness() {
 	b.last, b.order = map[*ir.Value]int{}, map[*ir.Op]int{}
 	n := 0
-	for o := b.f.Body.First(); o != nil; o = o.Next() {
-		n++
-		b.order[o] = n
-		if o.Is(op.Reshape) {
-			continue
-		}
-		for i := 0; i < o.NumArgs(); i++ {
-			b.last[source(o.Arg(i))] = n
+	var walk func(g *ir.Block)
+	walk = func(g *ir.Block) {
+		for o := g.First(); o != nil; o = o.Next() {
+			n++
+			b.order[o] = n
+			if !o.Is(op.Reshape) {
+				for i := 0; i < o.NumArgs(); i++ {
+					b.last[source(o.Arg(i))] = n
+				}
+			}
+			if !o.Is(op.Kernel) {
+				for _, r := range o.Regions {
+					walk(r)
+				}
+			}
 		}
 	}
+	walk(b.f.Body)
 }
 
 // source is the value that a reshape at the level of the function has its bytes from.
@@ -137,11 +145,7 @@ func inPlace(o *ir.Op, i int) int {
 func (b *compiler) alias(o *ir.Op, from int) (int, error) {
 	x := o.Arg(from)
 	buf := b.buffer[x]
-	free := b.last[source(x)] <= b.order[o]
-	for i := 0; i < o.NumArgs(); i++ { // given twice
-		free = free && (i == from || b.buffer[o.Arg(i)] != buf)
-	}
-	if k := b.p.Buffers[buf].Kind; free && (k == plan.State || k == plan.Temp) {
+	if b.writable(o, from) {
 		return buf, nil
 	}
 	to := b.addBuffer(x.Name, plan.Temp, x.Type.Format, shapeOf(x))
@@ -186,33 +190,11 @@ func (b *compiler) finish(ret *ir.Op) error {
 			return err
 		}
 	}
-	// States that take what another state held: all are read before any is written.
-	type move struct {
-		v        *ir.Value
-		from, to int
-	}
-	var moves []move
-	target := map[int]bool{}
+	// States may take what another state held.
+	var list []move
 	for i, s := range f.StateParams() {
 		v := ret.Arg(results + i)
-		if from, to := b.buffer[v], b.buffer[s]; from != to {
-			moves = append(moves, move{v, from, to})
-			target[to] = true
-		}
+		list = append(list, move{v, b.buffer[v], b.buffer[s]})
 	}
-	for i, m := range moves {
-		if target[m.from] {
-			t := b.addBuffer(m.v.Name, plan.Temp, m.v.Type.Format, shapeOf(m.v))
-			if err := b.copy(m.v, m.from, t, ret); err != nil {
-				return err
-			}
-			moves[i].from = t
-		}
-	}
-	for _, m := range moves {
-		if err := b.copy(m.v, m.from, m.to, ret); err != nil {
-			return err
-		}
-	}
-	return nil
+	return b.moves(list, ret)
 }

@@ -41,14 +41,14 @@ func (e *Error) Tight() bool {
 }
 
 // Compile makes the plan of one function. All symbols must be bound, and every op of the body must be a kernel, a constant, a
-// weight or a reshape. An error is an [*Error] that names the op.
+// weight or a reshape, or an if or a loop of such ops. An error is an [*Error] that names the op.
 func Compile(f *ir.Func, c *chip.Chip, opt Options) (*plan.Plan, error) {
 	t, err := tile.NewTarget(c)
 	if err != nil {
 		return nil, err
 	}
 	b := &compiler{
-		t: t, f: f, cache: map[kernelKey]*cached{}, buffer: map[*ir.Value]int{}, weights: map[string]int{}, names: map[string]int{},
+		t: t, f: f, cache: map[kernelKey]*cached{}, buffer: map[*ir.Value]int{}, frozen: map[*ir.Value]bool{}, target: map[*ir.Value]int{}, weights: map[string]int{}, names: map[string]int{},
 		p: &plan.Plan{
 			Model: f.Module.Name, Entry: f.Name, Chip: c.Name, ChipHash: c.Hash(), Precision: opt.Precision, Symbols: opt.Symbols,
 			Memories: t.Memories, Queues: t.Queues, Files: f.Module.Files, Scopes: f.Module.Scopes, Notes: opt.Notes,
@@ -68,8 +68,10 @@ type compiler struct {
 	p       *plan.Plan
 	cache   map[kernelKey]*cached
 	buffer  map[*ir.Value]int
-	weights map[string]int // buffers of weights by what they hold
-	names   map[string]int // of buffers, and how often each is taken
+	frozen  map[*ir.Value]bool // parameters of regions whose buffers must stay as they are
+	target  map[*ir.Value]int  // buffers that values are to be made in
+	weights map[string]int     // buffers of weights by what they hold
+	names   map[string]int     // of buffers, and how often each is taken
 	last    map[*ir.Value]int
 	order   map[*ir.Op]int
 	space   int // the workspace buffer, or -1
@@ -96,24 +98,22 @@ func (b *compiler) run() error {
 		}
 		b.newBuffer(v, v.Name, kind)
 	}
-	for o := b.f.Body.First(); o != nil; o = o.Next() {
-		if err := b.step(o); err != nil {
-			return &Error{o, b.f.Module.PosString(o.Pos), err}
-		}
+	if err := b.block(b.f.Body); err != nil {
+		return err
 	}
 	b.lifetimes()
 	b.addresses()
 	return nil
 }
 
-// step compiles one op of the function's body.
+// step compiles one op of the function's body, or of a region of an if or a loop.
 func (b *compiler) step(o *ir.Op) error {
 	switch o.Info {
 	case op.Weight:
 		b.weight(o)
 		return nil
 	case op.Constant:
-		if o.Result(0).NumUses() == 0 {
+		if o.Result(0).NumUses() == 0 || unread(o.Result(0)) {
 			return nil
 		}
 		data, err := o.Attrs.Tensor("value").Bytes()
@@ -129,6 +129,12 @@ func (b *compiler) step(o *ir.Op) error {
 		return b.finish(o)
 	case op.Kernel:
 		return b.launch(o)
+	case op.If:
+		return b.branch(o)
+	case op.Loop:
+		return b.loop(o)
+	case op.Yield:
+		return nil // the op around it brings the values where they belong
 	}
 	return fmt.Errorf("%s is not part of a kernel: run the fuse pass before code generation", o.Info.Name)
 }
@@ -176,7 +182,7 @@ func (b *compiler) launch(o *ir.Op) error {
 			b.buffer[r] = results[i]
 			continue
 		}
-		results[i] = b.newBuffer(r, r.Name, plan.Temp)
+		results[i] = b.resultBuffer(r)
 	}
 	b.steps(k, operands, results, b.stepName(o), b.pos(o.Pos))
 	return nil
@@ -212,8 +218,10 @@ func (b *compiler) steps(k *cached, operands, results []int, name string, pos pl
 	}
 }
 
-func (b *compiler) stepName(o *ir.Op) string {
-	n := o.Attrs.Str("name", "kernel")
+func (b *compiler) stepName(o *ir.Op) string { return b.scoped(o, o.Attrs.Str("name", "kernel")) }
+
+// scoped puts the place in the model that an op comes from before a name.
+func (b *compiler) scoped(o *ir.Op, n string) string {
 	if s := o.Pos.Scope; s > 0 && int(s) <= len(b.p.Scopes) {
 		return b.p.Scopes[s-1] + "." + n
 	}

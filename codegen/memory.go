@@ -6,17 +6,72 @@ import (
 	"apogee/targets/plan"
 )
 
-// lifetimes finds the first and last step that touches each buffer. Only temporaries die.
+// lifetimes finds the first and last step that touches each buffer. Only temporaries die. One that is touched within a loop and
+// outside of it lives throughout the loop, since the next round needs it as well.
 func (b *compiler) lifetimes() {
-	for i := range b.p.Steps {
-		for _, a := range b.p.Steps[i].Args {
-			x := &b.p.Buffers[a.Buffer]
-			if x.First < 0 {
-				x.First = i
-			}
-			x.Last = i
+	steps := b.p.Steps
+	to, _ := plan.Nest(steps)
+	around := make([]int, len(steps)) // the innermost loop around each step, -1 for none; a loop and its end are not in it
+	loop := -1
+	for i := range steps {
+		if steps[i].Op == plan.EndStep && to[i] == loop {
+			loop = around[loop]
+		}
+		around[i] = loop
+		if steps[i].Op == plan.LoopStep {
+			loop = i
 		}
 	}
+	touches := func(f func(step, buffer int)) {
+		for i := range steps {
+			for _, a := range steps[i].Args {
+				f(i, a.Buffer)
+			}
+			if c := steps[i].Control; c != nil {
+				for _, x := range [...]int{c.Cond, c.Trip, c.Index} {
+					if x != plan.None {
+						f(i, x)
+					}
+				}
+				if steps[i].Op == plan.LoopStep && c.Cond != plan.None {
+					f(to[i], c.Cond)
+				}
+				if steps[i].Op == plan.LoopStep && c.Index != plan.None {
+					f(to[i], c.Index)
+				}
+			}
+		}
+	}
+	// The innermost loop that has all touches of a buffer in it.
+	const untouched = -2
+	within := make([]int, len(b.p.Buffers))
+	for i := range within {
+		within[i] = untouched
+	}
+	touches(func(i, buf int) {
+		w := around[i]
+		if x := within[buf]; x != untouched {
+			for w != x { // to where both are: loops further in have greater numbers
+				if w > x {
+					w = around[w]
+				} else {
+					x = around[x]
+				}
+			}
+		}
+		within[buf] = w
+	})
+	touches(func(i, buf int) {
+		first, last := i, i
+		for l := around[i]; l != within[buf]; l = around[l] {
+			first, last = l, to[l]
+		}
+		x := &b.p.Buffers[buf]
+		if x.First < 0 || first < x.First {
+			x.First = first
+		}
+		x.Last = max(x.Last, last)
+	})
 	for i := range b.p.Buffers {
 		if x := &b.p.Buffers[i]; x.Kind != plan.Temp || x.First < 0 {
 			x.First, x.Last = 0, max(len(b.p.Steps)-1, 0)

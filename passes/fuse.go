@@ -13,7 +13,7 @@ import (
 var fuseInfo = &Info{
 	Name: "fuse",
 	Doc: "Puts every op into a kernel of a kind that the code generator has a template for: map (row by row), contract, grouped, attention, gather, search, copy. " +
-		"It needs numbers for all dimensions and legal ops. Afterwards the top level of a function holds kernels, weights, literals that are no scalars, reshapes of what it returns, and return. " +
+		"It needs numbers for all dimensions and legal ops. Afterwards a function, and each region of an if or a loop, holds kernels, weights, literals that are no scalars, reshapes of what it gives, ifs and loops. " +
 		"Views are cloned into the kernels that read through them. Two kernels become one where less data moves, a row of all that is alive at once fits the vector memory, and nothing waits for itself. " +
 		"It costs a walk over the members of a kernel for each op that asks to join it, and there are at most `max` of them.",
 	Options: []OptionInfo{{Name: "max", Default: "64", Number: true, Doc: "the most ops in a kernel, views and scalars not counted"}},
@@ -119,6 +119,7 @@ type fuser struct {
 	visit uint32
 	space *space
 	said  []said
+	moved map[*ir.Op]bool // views that were moved to where kernels are emitted
 }
 
 // fuse costs O(ops · max).
@@ -128,15 +129,42 @@ func fuse(p *Pass) error {
 		if err := p.ctx.Err(); err != nil {
 			return err
 		}
-		u := &fuser{p: p, m: p.Module, body: f.Body, max: int(max(p.number("max"), 1))}
+		u := &fuser{p: p, m: p.Module, max: int(max(p.number("max"), 1))}
 		if err := u.limits(); err != nil {
 			return err
 		}
-		if err := u.run(); err != nil {
-			list.AddError(CodeFormat, err)
+		for _, u.body = range bodies(f) {
+			if err := u.run(); err != nil {
+				list.AddError(CodeFormat, err)
+			}
 		}
 	}
 	return list.Err()
+}
+
+// bodies are the blocks of a function that kernels stand in: its body, and the regions of ifs and loops, each behind the block
+// that its op is in.
+func bodies(f *ir.Func) []*ir.Block {
+	list := []*ir.Block{f.Body}
+	for i := 0; i < len(list); i++ {
+		for o := list[i].First(); o != nil; o = o.Next() {
+			if o.Is(op.If) || o.Is(op.Loop) {
+				list = append(list, o.Regions...)
+			}
+		}
+	}
+	return list
+}
+
+// stays reports whether an op is no part of a kernel to be made and reads buffers: what ends a block, and what has regions.
+func stays(o *ir.Op) bool { return o.Info.Terminator || len(o.Regions) > 0 }
+
+// grown makes a table at least n long.
+func grown[T any](list []T, n int) []T {
+	if n <= len(list) {
+		return list
+	}
+	return append(list, make([]T, n-len(list))...)
 }
 
 // vectorMemory is the memory that the vector engine for f32 works in, or nil.
@@ -199,7 +227,10 @@ func (u *fuser) run() error {
 	if err := u.survey(); err != nil {
 		return err
 	}
-	u.space = newSpace(u.m, u.leaf)
+	if u.space == nil {
+		u.space = newSpace(u.m, u.leaf)
+	}
+	u.space.grow(u.m)
 	u.joinMaps()
 	u.joinAgain()
 	u.joinSiblings()
@@ -219,7 +250,7 @@ func (u *fuser) repeatCasts() {
 		users := o.Result(0).Users()
 		first := users[len(users)-1]
 		for _, user := range users {
-			if user == first || user.Block() != u.body || user.Is(op.Return) || user.Is(op.Kernel) {
+			if user == first || user.Block() != u.body || stays(user) {
 				continue
 			}
 			if !u.p.fire(repeatCast, o) {
@@ -239,8 +270,9 @@ func (u *fuser) repeatCasts() {
 // survey finds what must be computed, resolves views to the buffers behind them, and lists who reads what.
 func (u *fuser) survey() error {
 	n, k := u.m.MaxValue(), u.m.MaxOp()
-	u.root, u.has, u.force, u.cons = make([]view.View, n), make([]bool, n), make([]bool, n), make([][]*ir.Op, n)
-	u.pos, u.cl, u.in = make([]int32, k), make([]*cluster, k), make([]uint32, k)
+	u.ops, u.said, u.moved = nil, nil, map[*ir.Op]bool{}
+	u.root, u.has, u.force, u.cons = grown(u.root, n), grown(u.has, n), grown(u.force, n), grown(u.cons, n)
+	u.pos, u.cl, u.in = grown(u.pos, k), grown(u.cl, k), grown(u.in, k)
 	for _, v := range u.body.Params {
 		if err := u.concrete(v, nil); err != nil {
 			return err
@@ -253,7 +285,7 @@ func (u *fuser) survey() error {
 			}
 		}
 		switch {
-		case o.Is(op.Return), o.Is(op.Kernel):
+		case stays(o):
 			for i := 0; i < o.NumArgs(); i++ {
 				u.returned(o.Arg(i))
 			}

@@ -46,21 +46,27 @@ func (u *fuser) emit() {
 		}
 	}
 	// What return still reads through reshapes stands behind the kernels.
-	for i := 0; i < ret.NumArgs(); i++ {
+	u.viewsOf(ret, ret)
+	for o := ret.Prev(); o != nil; {
+		prev := o.Prev()
+		if len(o.Regions) == 0 && deadOp(o) {
+			o.Erase()
+		}
+		o = prev
+	}
+}
+
+// viewsOf moves the views through which an op reads buffers before ret, but for those that were moved for an op before.
+func (u *fuser) viewsOf(o, ret *ir.Op) {
+	for i := 0; i < o.NumArgs(); i++ {
 		var chain []*ir.Op
-		for d := ret.Arg(i).Def(); d != nil && view.Is(d); d = d.Arg(0).Def() {
+		for d := o.Arg(i).Def(); d != nil && view.Is(d) && !u.moved[d]; d = d.Arg(0).Def() {
 			chain = append(chain, d)
 		}
 		for k := len(chain) - 1; k >= 0; k-- {
 			chain[k].MoveBefore(ret)
+			u.moved[chain[k]] = true
 		}
-	}
-	for o := ret.Prev(); o != nil; {
-		prev := o.Prev()
-		if !o.Is(op.Kernel) && deadOp(o) {
-			o.Erase()
-		}
-		o = prev
 	}
 }
 
@@ -149,13 +155,8 @@ func addOnce(list []*cluster, c *cluster) []*cluster {
 func (u *fuser) kernel(c *cluster, ret *ir.Op) {
 	c.state = 2
 	if c.kind == "kernel" {
-		o := c.ops[0]
-		for i := 0; i < o.NumArgs(); i++ {
-			for d := o.Arg(i).Def(); d != nil && view.Is(d); d = d.Arg(0).Def() {
-				d.MoveBefore(ret)
-			}
-		}
-		o.MoveBefore(ret)
+		u.viewsOf(c.ops[0], ret)
+		c.ops[0].MoveBefore(ret)
 		return
 	}
 	u.mark(c.ops)

@@ -13,11 +13,11 @@ import (
 // begins one; every other op is the anchor of a kernel of its own.
 func (u *fuser) joinMaps() {
 	for _, o := range u.ops {
-		if o.Is(op.Return) {
+		if o.Info.Terminator {
 			continue
 		}
 		kind := kernelKind(o)
-		if o.Is(op.Kernel) {
+		if len(o.Regions) > 0 {
 			kind = "kernel"
 		}
 		own := &cluster{kind: kind, ops: []*ir.Op{o}}

@@ -143,8 +143,10 @@ func choosePrecision(c *chip.Chip, name string, m *ir.Module) (chip.Precision, e
 func storesFP8(m *ir.Module) bool {
 	found := false
 	for _, f := range m.Funcs {
-		for o := f.Body.First(); o != nil && !found; o = o.Next() {
-			found = o.Is(op.Dequantize) && o.Arg(0).DefIs(op.Weight) && o.Arg(1).DefIs(op.Weight) && o.Arg(0).Type.Format == format.F8E4M3FN
+		for _, b := range bodies(f) {
+			for o := b.First(); o != nil && !found; o = o.Next() {
+				found = o.Is(op.Dequantize) && o.Arg(0).DefIs(op.Weight) && o.Arg(1).DefIs(op.Weight) && o.Arg(0).Type.Format == format.F8E4M3FN
+			}
 		}
 	}
 	return found
@@ -186,15 +188,17 @@ func narrowFloat(f format.Format) bool {
 
 // has reports whether a value of a function has a format of a kind.
 func has(f *ir.Func, is func(format.Format) bool) bool {
-	for _, v := range f.Body.Params {
-		if is(v.Type.Format) {
-			return true
-		}
-	}
-	for o := f.Body.First(); o != nil; o = o.Next() {
-		for _, r := range o.Results() {
-			if is(r.Type.Format) {
+	for _, b := range bodies(f) {
+		for _, v := range b.Params {
+			if is(v.Type.Format) {
 				return true
+			}
+		}
+		for o := b.First(); o != nil; o = o.Next() {
+			for _, r := range o.Results() {
+				if is(r.Type.Format) {
+					return true
+				}
 			}
 		}
 	}
@@ -211,9 +215,11 @@ func widen(p *Pass, f *ir.Func) error {
 	for i := 0; i < results.NumArgs(); i++ {
 		old = append(old, results.Arg(i).Type.Format)
 	}
-	for o := f.Body.First(); o != nil; o = o.Next() {
-		if o.Is(op.Bitcast) {
-			frameBitcast(o)
+	for _, b := range bodies(f) {
+		for o := b.First(); o != nil; o = o.Next() {
+			if o.Is(op.Bitcast) {
+				frameBitcast(o)
+			}
 		}
 	}
 	first := f.Body.First()
@@ -235,9 +241,18 @@ func widen(p *Pass, f *ir.Func) error {
 			v.Type.Format = format.F32
 		}
 	}
-	for o := f.Body.First(); o != nil; o = o.Next() {
-		if err := widenOp(p, o); err != nil {
-			return err
+	for _, b := range bodies(f) {
+		if b != f.Body {
+			for _, v := range b.Params {
+				if narrowFloat(v.Type.Format) {
+					v.Type.Format = format.F32
+				}
+			}
+		}
+		for o := b.First(); o != nil; o = o.Next() {
+			if err := widenOp(p, o); err != nil {
+				return err
+			}
 		}
 	}
 	b := ir.At(results)
@@ -281,6 +296,16 @@ func widenOp(p *Pass, o *ir.Op) error {
 	switch o.Info {
 	case op.Kernel:
 		return nil
+	case op.If, op.Loop, op.Yield:
+		b := ir.At(o)
+		for i := range o.NumArgs() {
+			if narrowFloat(o.Arg(i).Type.Format) { // what kept its format
+				o.SetArg(i, b.Cast(o.Arg(i), format.F32))
+			}
+		}
+		if b.Err != nil {
+			return b.Err
+		}
 	case op.Bitcast: // bits are bits; framed has put casts around it
 		return nil
 	case op.Cast:
@@ -350,7 +375,13 @@ func fromWeight(v *ir.Value) bool {
 
 // narrow casts the operands of products to formats a (left) and b (right).
 func narrow(p *Pass, f *ir.Func, a, b format.Format) {
-	for o := f.Body.First(); o != nil; o = o.Next() {
+	for _, g := range bodies(f) {
+		narrowBlock(p, g, a, b)
+	}
+}
+
+func narrowBlock(p *Pass, g *ir.Block, a, b format.Format) {
+	for o := g.First(); o != nil; o = o.Next() {
 		switch o.Info {
 		case op.Einsum, op.GroupedMatmul:
 			x, y := o.Arg(0), o.Arg(1)

@@ -47,14 +47,16 @@ var moveQuantise = &rewrite.Rule{
 func quantised(p *Pass, f *ir.Func, want chip.Precision, quantiseAll bool) error {
 	q := &quantiser{p: p, want: want, all: quantiseAll}
 	for {
-		for o := f.Body.First(); o != nil; {
-			next := o.Next()
-			if o.Is(op.Einsum) || o.Is(op.GroupedMatmul) && o.NumArgs() == 3 {
-				if err := q.one(o); err != nil {
-					return err
+		for _, b := range bodies(f) {
+			for o := b.First(); o != nil; {
+				next := o.Next()
+				if o.Is(op.Einsum) || o.Is(op.GroupedMatmul) && o.NumArgs() == 3 {
+					if err := q.one(o); err != nil {
+						return err
+					}
 				}
+				o = next
 			}
-			o = next
 		}
 		if q.results = !q.results && q.fired == 0 && len(q.kept) > 0; !q.results {
 			break

@@ -153,7 +153,7 @@ func TestRandomExact(t *testing.T) {
 	}
 	bad := 0
 	for seed := range n {
-		m := irtest.Random(seed, irtest.RandomOptions{Ops: 40, Symbols: seed%3 == 0, Weights: seed%2 == 0, States: seed%5 == 0, Kernels: seed%7 == 0})
+		m := irtest.Random(seed, irtest.RandomOptions{Ops: 40, Symbols: seed%3 == 0, Weights: seed%2 == 0, States: seed%5 == 0, Kernels: seed%7 == 0, Control: seed%4 == 1})
 		pipeline := "specialise,canonicalise,fold,cse,dce"
 		f := func(m *ir.Module) error { return try(m, seed, pipeline, passes.Options{}, 0) }
 		if err := f(m); err != nil {
@@ -204,7 +204,7 @@ func TestRandomKeepsMeaning(t *testing.T) {
 func TestRandomStops(t *testing.T) {
 	names := chips.List()
 	for seed := range uint64(25) {
-		m := irtest.Random(seed, irtest.RandomOptions{Ops: 24, Weights: seed%2 == 0, States: seed%5 == 0, Formats: []format.Format{format.F32}, Only: func(i *op.Info) bool { return i.Class != op.Numeric && i != op.Bitcast && i != op.Cast }})
+		m := irtest.Random(seed, irtest.RandomOptions{Ops: 24, Weights: seed%2 == 0, States: seed%5 == 0, Control: seed%4 == 1, Formats: []format.Format{format.F32}, Only: func(i *op.Info) bool { return i.Class != op.Numeric && i != op.Bitcast && i != op.Cast }})
 		c := loadChip(t, names[seed%uint64(len(names))])
 		for stop := int64(1); stop < 40; stop += 3 {
 			err := try(m, seed, passes.Default(1), passes.Options{Chip: c, Precision: "f32", StopAfter: stop}, 1e-4)
@@ -267,7 +267,7 @@ func rounds(m *ir.Module) bool {
 }
 
 func compilable(seed uint64) irtest.RandomOptions {
-	return irtest.RandomOptions{Ops: 24, Symbols: seed%3 == 0, Weights: seed%2 == 0, States: seed%5 == 0, Formats: []format.Format{format.F32}, Only: runnable}
+	return irtest.RandomOptions{Ops: 24, Symbols: seed%3 == 0, Weights: seed%2 == 0, States: seed%5 == 0, Control: seed%4 == 1, Formats: []format.Format{format.F32}, Only: runnable}
 }
 
 // runnable leaves out what no chip does in a vector engine: formats of codes come with ops of their own.
