@@ -2,6 +2,7 @@ package fuzz
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"apogee/ir"
@@ -77,4 +78,55 @@ func reason(err error, chip string) string {
 		text = text[:i]
 	}
 	return text
+}
+// Rule names the first rewrite rule after whose firing a module is wrong, for a failure of a pass: rules are allowed to fire one by one
+// until it shows. It is empty where no rule is to blame.
+func Rule(ctx context.Context, m *ir.Module, f *Failure) string {
+	if f.Stage != Pass || f.Target == nil {
+		return ""
+	}
+	fired := func(stop int64) (map[string]int64, bool) {
+		t := *f.Target
+		t.stopAfter = stop
+		counts := map[string]int64{}
+		t.counts = counts
+		g, _ := tryOne(ctx, m, f.Seed, &t)
+		return counts, g != nil && g.Stage == Pass
+	}
+	lo, hi := int64(0), int64(1)
+	for ; ; hi *= 2 {
+		if _, bad := fired(hi); bad {
+			break
+		}
+		if lo = hi; hi > 1<<20 || ctx.Err() != nil {
+			return ""
+		}
+	}
+	for hi-lo > 1 {
+		mid := (lo + hi) / 2
+		if _, bad := fired(mid); bad {
+			hi = mid
+		} else {
+			lo = mid
+		}
+	}
+	if lo == 0 {
+		counts, _ := fired(1)
+		return more(counts, nil)
+	}
+	before, _ := fired(lo)
+	after, _ := fired(hi)
+	return more(after, before)
+}
+
+// more names what fired more often.
+func more(after, before map[string]int64) string {
+	var names []string
+	for name, n := range after {
+		if n > before[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
 }
