@@ -168,3 +168,5 @@ func numbersOf(r *rand.Rand, f format.Format, dims []int64, in input) (*tensor.T
 	}
 	return tensor.FromI64(f, dims, v)
 }
+
+func dimsOf(n ...int64) shape.Shape { return shape.Of(n...) }

@@ -89,7 +89,7 @@ func (r *Result) Failed() (n int) {
 
 // Options say how much is checked.
 type Options struct {
-	// Ops and Formats, when set, are the names of those that are checked, with commas between them.
+	// Ops and Formats, when set, are the names of those that are checked, with commas between them. Ops "none" is no op.
 	Ops, Formats string
 	// Random is how many random modules are tried.
 	Random int
@@ -131,7 +131,7 @@ func Check(ctx context.Context, c *chip.Chip, opt Options) (*Result, error) {
 			})
 		}
 	}
-	if opt.Ops == "" && opt.Formats == "" {
+	if opt.Ops == "" || opt.Ops == "none" {
 		r.Patterns = make([]Outcome, len(patterns))
 		for k := range patterns {
 			work = append(work, func() {

@@ -494,7 +494,7 @@ func scaledMatmuls(b *builder, i *op.Info, f format.Format) {
 		return
 	}
 	if b.std {
-		b.op(i, ir.A("block", []int64{128, 128}), b.x(f, standard...), b.x(f, standard...), b.input(positive, 0, format.F32, 1024, 8), b.input(positive, 0, format.F32, 8, 8))
+		b.op(i, ir.A("block", []int64{128, 128}, "format", format.F32), b.x(f, standard...), b.x(f, standard...), b.input(positive, 0, format.F32, 1024, 8), b.input(positive, 0, format.F32, 8, 8))
 		return
 	}
 	for _, s := range []struct {
@@ -504,7 +504,7 @@ func scaledMatmuls(b *builder, i *op.Info, f format.Format) {
 		k := s.a[len(s.a)-1]
 		scale := append([]int64{}, s.a...)
 		scale[len(scale)-1] = (k + s.g - 1) / s.g
-		b.op(i, ir.A("block", []int64{s.h, s.g}), b.x(f, s.a...), b.x(f, s.n, k), b.input(positive, 0, format.F32, scale...),
+		b.op(i, ir.A("block", []int64{s.h, s.g}, "format", format.F32), b.x(f, s.a...), b.x(f, s.n, k), b.input(positive, 0, format.F32, scale...),
 			b.input(positive, 0, format.F32, (s.n+s.h-1)/s.h, (k+s.g-1)/s.g))
 	}
 }
