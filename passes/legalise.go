@@ -18,7 +18,7 @@ var legaliseInfo = &Info{
 	Doc: "Rewrites what the chip cannot do into what it can, asking its description alone: ops in formats without arithmetic are done in wider ones or, where there is none, by routines of the instructions that there are; casts take the ways that exist, " +
 		"products get operands that a matrix engine takes or become sums of elementwise products, and rows that do not fit the vector memory are cut. What nothing can stand in for is an error that lists what the chip has. " +
 		"It needs numbers for all dimensions; no value changes but by rounding to a format at least as wide.",
-	Rules: rewrite.Join(bitRules, formatRules, productRules, rowRules, loadRules),
+	Rules: rewrite.Join(expandRules, bitRules, formatRules, productRules, rowRules, loadRules),
 	Chip:  true,
 	run:   legalise,
 }
@@ -27,7 +27,7 @@ func legalise(p *Pass) error {
 	a := newAbility(p.Chip)
 	l := &legaliser{ability: a, p: p, list: &diag.List{}, limit: rowLimit(p.Chip)}
 	// What the loader does is done; then rows: what they become may need other formats.
-	if err := p.rewrite(rewrite.Join(productRules, loadRules, rowRules, bitRules, formatRules), l); err != nil {
+	if err := p.rewrite(rewrite.Join(expandRules, productRules, loadRules, rowRules, bitRules, formatRules), l); err != nil {
 		return err
 	}
 	for _, f := range p.Module.Funcs {
