@@ -77,13 +77,18 @@ func readNetwork(t *table, add func(Row)) error {
 		op := strings.ReplaceAll(c.text("collective"), "_", "-")
 		column := "time_stats." + c.text("collective") + ".median"
 		w := &Wire{Op: op, Bytes: c.size("size"), Cards: int(c.size("num_workers")), PerNode: int(c.size("devices_per_node"))}
-		if strings.Contains(t.path, "pairwise") {
-			w.Peers = 2
+		for word, n := range nodes {
+			if strings.Contains(t.path, word) {
+				w.Peers, w.Rest = n.joined, n.rest
+			}
 		}
 		r := c.row(chip, "network/"+op)
 		r.Class, r.Wire, r.Seconds, r.Grain = Collective, w, c.number(column)*1e-3, 1e-6
-		if op != "all-reduce" && op != "send-recv" {
+		switch {
+		case op != "all-reduce" && op != "send-recv":
 			r.Skip = "not a transfer that is known"
+		case w.Peers > 0 && w.PerNode < w.Cards:
+			r.Skip = "between nodes whose network the table does not name"
 		}
 		if c.err == nil {
 			add(r)

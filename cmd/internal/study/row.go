@@ -59,8 +59,10 @@ type Wire struct {
 	Cards int
 	// PerNode is how many of them share a node.
 	PerNode int
-	// Peers is how many cards are joined directly when that is fewer than the node has: cards in pairs. 0: as the chip's links say.
+	// Peers is how many cards are joined directly where that is fewer than the node has, such as cards in pairs, and Rest the bandwidth
+	// of a card to the others of the node, in B/s. 0: as the chip's links say.
 	Peers int
+	Rest  float64
 }
 
 // String names it for people.
