@@ -225,7 +225,7 @@ func FuzzRead(f *testing.F) {
 	for _, code := range diag.Codes() {
 		f.Add(code.Example)
 	}
-	for _, name := range chips.List() {
+	for _, name := range append(chips.List(), chips.Families()...) {
 		text, _ := chips.Text(name)
 		f.Add(string(text))
 	}
@@ -277,4 +277,23 @@ func TestShippedSystems(t *testing.T) {
 	if _, err := LoadSystem("cloudmatrix38"); err == nil || !strings.Contains(err.Error(), `did you mean "cloudmatrix384"?`) {
 		t.Errorf("an unknown system: %v", err)
 	}
+}
+
+// Whatever the text, reading a system does not panic and is deterministic.
+func FuzzReadSystem(f *testing.F) {
+	f.Add(wrongTotal)
+	for _, name := range chips.Systems() {
+		text, _ := chips.SystemText(name)
+		f.Add(string(text))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, l := ReadSystem(diag.NewSource("f.system", []byte(text)), Shipped)
+		_, again := ReadSystem(diag.NewSource("f.system", []byte(text)), Shipped)
+		if l.Error() != again.Error() {
+			t.Fatalf("twice read, two answers:\n%v\n%v", l, again)
+		}
+		if s != nil && (s.Chip == nil || s.Count.Value < 1) {
+			t.Fatalf("a system without a chip: %+v", s)
+		}
+	})
 }

@@ -276,6 +276,17 @@ func ReadSystem(src *diag.Source, open Opener) (*System, *diag.List) {
 	joined := *sys.Chip
 	if len(sys.Links) > 0 {
 		joined.Links = sys.Links
+	} else { // those of the chip, as far as the system goes
+		joined.Links = nil
+		for _, k := range sys.Chip.Links {
+			own := *k
+			most := sys.Count.Int()
+			if k.Scope == "node" {
+				most = min(most, sys.Node.Int())
+			}
+			own.Peers = min(own.Peers, most)
+			joined.Links = append(joined.Links, &own)
+		}
 	}
 	sys.Chip, sys.Links = &joined, joined.Links
 	sub := &diag.List{}
