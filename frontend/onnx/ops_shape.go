@@ -508,8 +508,9 @@ func (n *node) sliceBy(starts, ends []shape.Dim, axes, steps []int64) {
 			x = n.slice(x, axis, start, n.atLeast(end, start), step)
 			continue
 		}
-		// From the end: index k of the reversed axis is size-1-k of x.
-		start := n.bound(starts[i], size, shape.Const(-1), size.Sub(shape.Const(1)))
+		// From the end: index k of the reversed axis is size-1-k of x. The specification clamps the first index to the axis, so
+		// that one before it means the first element, and the end to one before the axis.
+		start := n.bound(starts[i], size, shape.Const(0), size.Sub(shape.Const(1)))
 		end := n.bound(ends[i], size, shape.Const(-1), size.Sub(shape.Const(1)))
 		if v, ok := size.Value(); ok && v == 0 {
 			continue
