@@ -149,3 +149,75 @@ func (b *Block) CloneInline(before *Op, args []*Value) []*Value {
 	}
 	return out
 }
+
+// DropArg removes operand i of an if or a loop, which no round changes, with its parameter in every region. The parameters must have
+// no uses.
+func (o *Op) DropArg(i int) {
+	for _, r := range o.Regions {
+		r.RemoveParam(i - 1)
+	}
+	args := o.Args()
+	o.SetArgs(append(args[:i], args[i+1:]...))
+}
+
+// AddArg gives an if or a loop one more operand, the same in every round, and returns its parameters, one a region.
+func (o *Op) AddArg(v *Value) []*Value {
+	params := make([]*Value, len(o.Regions))
+	for i, r := range o.Regions {
+		params[i] = r.AddParam(v.Name, v.Type)
+	}
+	o.SetArgs(append(o.Args(), v))
+	return params
+}
+
+// Keep replaces an if or a loop by one with only those results for which keep is true, and returns that. The others must have no uses,
+// nor, for a loop, the parameters of the values carried for them but as the next such value.
+func (o *Op) Keep(keep []bool) *Op {
+	var types []Type
+	var kept []*Value
+	for i, r := range o.results {
+		if keep[i] {
+			types, kept = append(types, r.Type), append(kept, r)
+		}
+	}
+	first := 0 // the yield's operand for result 0
+	args := o.Args()
+	if o.Info == op.Loop {
+		first = 1
+		values := args[:2:2]
+		for i, v := range args[2:] {
+			if i >= len(keep) || keep[i] {
+				values = append(values, v)
+			}
+		}
+		args = values
+	}
+	for _, r := range o.Regions {
+		yields := r.last.Args()
+		next := yields[:first:first]
+		for i, v := range yields[first:] {
+			if keep[i] {
+				next = append(next, v)
+			}
+		}
+		r.last.SetArgs(next)
+		if o.Info == op.Loop {
+			for i := len(keep) - 1; i >= 0; i-- {
+				if !keep[i] {
+					r.RemoveParam(1 + i)
+				}
+			}
+		}
+	}
+	n := o.block.NewOp(o.Info, o.Pos, args, o.Attrs, types, o)
+	n.Regions, o.Regions = o.Regions, nil
+	for _, r := range n.Regions {
+		r.Parent = n
+	}
+	for i, r := range kept {
+		n.results[i].Name = r.Name
+		r.ReplaceAllUses(n.results[i])
+	}
+	o.Erase()
+	return n
+}

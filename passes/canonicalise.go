@@ -14,7 +14,7 @@ var canonicaliseInfo = &Info{
 	Name: "canonicalise",
 	Doc: "Brings ops that mean the same into one form and removes those that do nothing. No value changes by a bit, but for the sign of a zero " +
 		"where x+0 becomes x.",
-	Rules: rewrite.Join(castRules, movementRules, arithmeticRules, contractionRules),
+	Rules: rewrite.Join(castRules, movementRules, arithmeticRules, contractionRules, controlRules),
 	run:   func(p *Pass) error { return p.rewrite(p.Info.Rules, nil) },
 }
 

@@ -12,6 +12,8 @@ type before struct{ First, Second, Why string }
 var order = []before{
 	{"specialise", "fold", "dimensions that became numbers are constants to fold"},
 	{"specialise", "absorb", "whether absorption pays depends on how many queries and keys there are"},
+	{"fold", "unroll", "how many rounds a loop makes may be known only then"},
+	{"unroll", "cse", "rounds that were written out compute some things alike"},
 	{"canonicalise", "cse", "equal values written in two ways must look equal first"},
 	{"fold", "cse", "constants folded from different ops may be equal"},
 	{"cse", "recognise", "a pattern's inner values have one user only if their copies were merged"},

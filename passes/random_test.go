@@ -154,7 +154,7 @@ func TestRandomExact(t *testing.T) {
 	bad := 0
 	for seed := range n {
 		m := irtest.Random(seed, irtest.RandomOptions{Ops: 40, Symbols: seed%3 == 0, Weights: seed%2 == 0, States: seed%5 == 0, Kernels: seed%7 == 0, Control: seed%4 == 1})
-		pipeline := "specialise,canonicalise,fold,cse,dce"
+		pipeline := "specialise,canonicalise,fold,unroll,cse,dce"
 		f := func(m *ir.Module) error { return try(m, seed, pipeline, passes.Options{}, 0) }
 		if err := f(m); err != nil {
 			shrunk(t, m, seed, err, f)

@@ -8,11 +8,11 @@ func Default(level int) string {
 	if level <= 0 {
 		return "specialise,canonicalise,dce,precision,legalise,dce,fuse{max=1}"
 	}
-	return "specialise,canonicalise,fold,cse,dce,absorb,recognise,precision,canonicalise,legalise,fold,cse,dce,fuse"
+	return "specialise,canonicalise,fold,unroll,cse,dce,absorb,recognise,precision,canonicalise,legalise,fold,cse,dce,fuse"
 }
 
 func makeTable() []*Info {
 	return []*Info{
-		specialiseInfo, canonicaliseInfo, foldInfo, cseInfo, dceInfo, absorbInfo, recogniseInfo, precisionInfo, legaliseInfo, fuseInfo,
+		specialiseInfo, canonicaliseInfo, foldInfo, unrollInfo, cseInfo, dceInfo, absorbInfo, recogniseInfo, precisionInfo, legaliseInfo, fuseInfo,
 	}
 }
