@@ -3,6 +3,7 @@ package chip
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"apogee/ir/diag"
 	"apogee/ir/format"
@@ -237,8 +238,8 @@ func checkReached(c *Chip, l *diag.List) {
 		}
 	}
 	for _, d := range c.Derates {
-		if d.Factor.Confidence != Measured && d.Factor.Confidence != Published {
-			continue
+		if d.Factor.Confidence != Measured && d.Factor.Confidence != Published || strings.HasSuffix(d.Factor.Source, FitMark) {
+			continue // a fit finds the part of the very number that stands in the file
 		}
 		if q := c.peakOf(d.What); q.Confidence == Assumed {
 			l.Warnf(codeReached, d.Factor.Range, "a measured part of a peak that is assumed").Note(q.Range, "the peak").
@@ -246,6 +247,9 @@ func checkReached(c *Chip, l *diag.List) {
 		}
 	}
 }
+
+// FitMark ends the source of derates that were fitted to the numbers of the file they stand in.
+const FitMark = "by apogee chip fit"
 
 // peakOf gives the number that a derate is a part of.
 func (c *Chip) peakOf(what string) (q Quantity) {
