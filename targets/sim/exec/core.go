@@ -48,6 +48,7 @@ type core struct {
 	lazy   [][]lazyTile
 	sums   []sum
 	packs  map[packKey]*pack // the device's, as far as this core has met them
+	recent [recentPacks]recentPack
 	packs8 map[packKey]*kernels.Int8B
 
 	// Queues that wait: what was issued to them since.

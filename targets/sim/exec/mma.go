@@ -399,17 +399,20 @@ func oddSum(p, s float64) float64 {
 func (c *core) productLimited(f *frame, x, y operandRef, m, n, k int64) {
 	a := c.dense32(&c.ta, x, m, k)
 	var pb []float32
-	whole, p, ok := k, int64(0), false
+	whole, p, fits := k, int64(0), false
 	if y.fixed {
-		pb, whole, p, ok = c.packed(y, k, n)
+		if z, j, from := c.packOf(y, k, n); z != nil {
+			pb, whole, p = z.columns(c, j, n), z.k, from
+			fits = z.narrow(&f.in.limited, j, n)
+		}
 	}
-	if !ok {
+	if pb == nil {
 		c.pb = grow(c.pb, int64(kernels.PackedBLen(int(k), int(n))))
 		pb = c.pb
 		c.packB(pb, y, k, n)
 	}
 	d, direct := c.accumulator(&f.dst, f.acc != 0)
-	kernels.GemmLimitedPart(d.data, d.ld, a, int(k), pb, int(m), int(n), int(whole), int(p), int(k), f.acc != 0, f.in.limited)
+	kernels.GemmLimitedPart(d.data, d.ld, a, int(k), pb, int(m), int(n), int(whole), int(p), int(k), f.acc != 0, f.in.limited, fits)
 	if !direct {
 		c.putBack(&f.dst, d)
 	}

@@ -38,6 +38,7 @@ type pack struct {
 	k, n int64
 	data []float32
 	done []uint32 // by panel
+	fits []uint32 // by panel: 1 if it fits vectors of a limited accumulator, 2 if not, 0 if nobody asked
 	mu   sync.Mutex
 }
 
@@ -61,7 +62,7 @@ func (p *packs) get(key packKey, ref operandRef) *pack {
 	var x *pack
 	if p.bytes+size <= p.limit {
 		p.bytes += size
-		x = &pack{ref: ref, k: key.k, n: key.n, data: make([]float32, size/4), done: make([]uint32, (key.n+panel-1)/panel)}
+		x = &pack{ref: ref, k: key.k, n: key.n, data: make([]float32, size/4), done: make([]uint32, (key.n+panel-1)/panel), fits: make([]uint32, (key.n+panel-1)/panel)}
 	}
 	p.all[key] = x
 	return x
@@ -85,19 +86,58 @@ func (x *pack) columns(c *core, j, n int64) []float32 {
 	return x.data[j*x.k:]
 }
 
+// narrow reports whether n columns from j on, which are packed, fit a limited accumulator's vectors; the operand's format says all of the unit
+// that matters.
+func (x *pack) narrow(l *kernels.Limited, j, n int64) bool {
+	for p := j / panel; p*panel < j+n; p++ {
+		f := atomic.LoadUint32(&x.fits[p])
+		if f == 0 {
+			f = 2
+			if l.Fits(x.data[p*panel*x.k:][:panel*x.k]) {
+				f = 1
+			}
+			atomic.StoreUint32(&x.fits[p], f)
+		}
+		if f == 2 {
+			return false
+		}
+	}
+	return true
+}
+
 // packed finds the panels of a constant right operand of k steps and n columns: those of the whole matrix that it is a part of, by
 // the buffer's shape, or else its own. The product's steps begin at step p of whole.
 func (c *core) packed(b operandRef, k, n int64) (pb []float32, whole, p int64, ok bool) {
+	x, j, p := c.packOf(b, k, n)
+	if x == nil {
+		return nil, k, 0, false
+	}
+	return x.columns(c, j, n), x.k, p, true
+}
+
+// recentPacks is how many operands a core finds again without a map; a power of two.
+const recentPacks = 16
+
+// recentPack is one of them.
+type recentPack struct {
+	key packKey
+	x   *pack
+}
+
+// packOf finds the packed matrix that a constant right operand is a part of, nil if there is no room for it, and the part's first column and step.
+func (c *core) packOf(b operandRef, k, n int64) (x *pack, j, p int64) {
 	key, ref, j, p := c.matrixOf(b, k, n)
+	at := &c.recent[(key.base>>8^uintptr(key.off)>>6)%recentPacks]
+	if at.x != nil && at.key == key {
+		return at.x, j, p
+	}
 	x, ok := c.packs[key]
 	if !ok {
 		x = c.dev.packs.get(key, ref)
 		c.packs[key] = x
 	}
-	if x == nil {
-		return nil, k, 0, false
-	}
-	return x.columns(c, j, n), x.k, p, true
+	*at = recentPack{key, x}
+	return x, j, p
 }
 
 // matrixOf finds the matrix of a buffer that an operand is a part of, and the part's first column and step.

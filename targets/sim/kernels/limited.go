@@ -70,18 +70,19 @@ func GemmLimited(c []float32, ldc int, a []float32, lda int, b []float32, ldb, m
 	checkMatrix("GemmLimited", "B", len(b), k, n, ldb)
 	pb := make([]float32, PackedBLen(k, n))
 	PackB(pb, b, k, n, ldb, false)
-	GemmLimitedPart(c, ldc, a, lda, pb, m, n, k, 0, k, acc, l)
+	GemmLimitedPart(c, ldc, a, lda, pb, m, n, k, 0, k, acc, l, false)
 }
 
 // GemmLimitedPart is [GemmPartUnpackedA] as the unit l does it. Where the operands
 // are of few bits and not far from 1, as those of 8-bit and 16-bit formats are, it is
 // about as fast as other products; else it goes one product at a time, and
-// allocates 8 bytes for each element of A and B.
-func GemmLimitedPart(c []float32, ldc int, a []float32, lda int, pb []float32, m, n, k, p, kk int, acc bool, l Limited) {
+// allocates 8 bytes for each element of A and B. fits says that the part of B is
+// known to be such, see [Limited.Fits]; else it is looked at.
+func GemmLimitedPart(c []float32, ldc int, a []float32, lda int, pb []float32, m, n, k, p, kk int, acc bool, l Limited, fits bool) {
 	l.check()
 	checkPart("GemmLimitedPart", c, ldc, pb, m, n, k, p, kk)
 	checkMatrix("GemmLimitedPart", "A", len(a), m, kk, lda)
-	g := limitedProduct{c: c, ldc: ldc, a: a, lda: lda, pb: pb, m: m, n: n, k: k, p: p, kk: kk, acc: acc, l: &l}
+	g := limitedProduct{c: c, ldc: ldc, a: a, lda: lda, pb: pb, m: m, n: n, k: k, p: p, kk: kk, acc: acc, l: &l, known: fits}
 	if !g.fast() {
 		g.slow()
 	}
@@ -97,6 +98,7 @@ type limitedProduct struct {
 	m, n, k, p, kk int
 	acc            bool
 	l              *Limited
+	known          bool // B fits
 }
 
 // panel returns the steps of the panel of B that begins with column j.

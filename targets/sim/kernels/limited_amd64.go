@@ -2,6 +2,7 @@ package kernels
 
 import (
 	"math"
+	"sync"
 	"unsafe"
 )
 
@@ -25,6 +26,19 @@ func (s *span) add(x []float32) {
 // such a field, and the bits of a float32 that the accumulator keeps.
 type limitedWith [3]uint32
 
+// Fits reports whether vectors can take numbers, packed or not, as the right operand of the unit.
+func (l *Limited) Fits(b []float32) bool {
+	if active < AVX2 {
+		return false
+	}
+	s := newSpan()
+	s.add(b)
+	return s.fits(l.MinExpB)
+}
+
+// rowsPool holds rows of A made ready, which a product needs for its time.
+var rowsPool = sync.Pool{New: func() any { return new([]float32) }}
+
 // fast computes the product with vectors, if they can do it, and reports whether they did.
 func (g *limitedProduct) fast() bool {
 	if active < AVX2 || !g.l.narrow() || g.kk == 0 || g.m == 0 || g.n == 0 || !g.fits() {
@@ -43,7 +57,12 @@ func (g *limitedProduct) fast() bool {
 	if active < AVX512 {
 		most = 2
 	}
-	pa := make([]float32, 2*min(most, g.m)*g.kk)
+	ready := rowsPool.Get().(*[]float32)
+	defer rowsPool.Put(ready)
+	if need := 2 * min(most, g.m) * g.kk; cap(*ready) < need {
+		*ready = make([]float32, need)
+	}
+	pa := (*ready)[:2*min(most, g.m)*g.kk]
 	var c [4][tileN]float32
 	for i := 0; i < g.m; i += most {
 		rows := min(most, g.m-i)
@@ -85,12 +104,10 @@ func (g *limitedProduct) fits() bool {
 	if !s.fits(g.l.MinExpA) {
 		return false
 	}
-	s = newSpan()
-	for j := 0; j < g.n; j += tileN {
-		s.add(g.panel(j))
-	}
-	if !s.fits(g.l.MinExpB) {
-		return false
+	for j := 0; j < g.n && !g.known; j += tileN {
+		if !g.l.Fits(g.panel(j)) {
+			return false
+		}
 	}
 	if !g.acc {
 		return true

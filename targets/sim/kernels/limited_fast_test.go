@@ -141,7 +141,7 @@ func BenchmarkLimitedLevels(b *testing.B) {
 				defer SetLevel(level)()
 				start := time.Now()
 				for b.Loop() {
-					GemmLimitedPart(c, n, x, k, y, m, n, k, 0, k, true, fp8Unit)
+					GemmLimitedPart(c, n, x, k, y, m, n, k, 0, k, true, fp8Unit, false)
 				}
 				b.ReportMetric(float64(b.N)*2*float64(m*n*k)/time.Since(start).Seconds()/1e9, "GFLOP/s")
 			})
