@@ -53,6 +53,8 @@ func checkAll(c *Chip, l *diag.List) {
 	checkMatrix(c, l)
 	checkRatios(c, l)
 	checkSteps(c, l)
+	checkTiles(c, l)
+	checkAccumulate(c, l)
 	checkPeaks(c, l)
 	checkReached(c, l)
 	checkLevels(c, l)

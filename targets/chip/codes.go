@@ -182,7 +182,7 @@ var (
 		ex(`memory l2 { scope card; role cache; size 1 MiB source sheet; caches gm; bandwidth 100 GB/s source sheet }`))
 	codeLevel = diag.Register("CHIP055", "Figures for die, device and card that do not go together.",
 		ex("peak f16 8.2 TFLOPS source sheet\n  dies 2 source sheet { numbers package; bandwidth 1 GB/s source sheet; latency 1 us source sheet; local 50 % source sheet }\n  cores 5 source sheet"))
-	codeStep = diag.Register("CHIP056", "A matrix rate that is no whole number of steps a cycle, nor of cycles a step.",
+	codeStep = diag.Register("CHIP056", "A matrix rate, tile or accumulator that does not go with the steps of the unit: no whole number of them, or another than that of its other formats.",
 		ex(`engine mul { rate f16, f16 -> f32 3000 flop/cycle tile 16x16x16 source sheet }`))
 	codeTotal  = diag.Register("CHIP057", "A total quoted for a system is not its count times the chip's figure. It stands in a system's file.", "")
 	codeServed = diag.Register("CHIP058", "A rate of serving that counts tokens nobody computed, comes from a simulation, or contradicts its batch and time of a token.",

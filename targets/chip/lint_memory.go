@@ -3,6 +3,7 @@ package chip
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"apogee/ir/diag"
 	"apogee/ir/format"
@@ -27,7 +28,15 @@ func checkBandwidths(c *Chip, l *diag.List) {
 		return
 	}
 	a := g.Rated.Value / c.Cores.Value / c.Clock.Value // B/cycle and core
-	if g.Rated.Confidence == Derived && !g.CoreRate.Stated() && a >= 8 && math.Abs(a-math.Round(a)) < 1e-3*a {
+	whole := a >= 8 && math.Abs(a-math.Round(a)) < 1e-3*a && g.Rated.Confidence == Derived ||
+		a >= 16 && math.Abs(a-math.Round(a)) < 1e-5*a && g.Rated.Confidence != Assumed &&
+			math.Mod(c.Cores.Value*c.Clock.Value, 1e9) != 0 // where the factors are round, so are products
+	switch {
+	case g.CoreRate.Stated() && math.Abs(a/g.CoreRate.Value-1) < 5e-3:
+		l.Warnf(codeCoreSide, g.Rated.Range, "%s is just what the cores can take, %s × %g cores × %g GHz", g.Rated.Written, g.CoreRate.Written,
+			c.Cores.Value, c.Clock.Value/1e9).Note(g.CoreRate.Range, "what a core can take").
+			Helpf("as bandwidth write the rating of the memory itself, or leave it out where none is known; the smaller of the two counts")
+	case whole && !g.CoreRate.Stated():
 		l.Warnf(codeCoreSide, g.Rated.Range, "%s is %.0f B/cycle × %g cores × %g GHz: what the cores can take, not what %s gives",
 			g.Rated.Written, math.Round(a), c.Cores.Value, c.Clock.Value/1e9, g.Name).
 			Helpf("write core_rate %.0f B/cycle for it, and as bandwidth the rating of the memory; the smaller of the two counts", math.Round(a))
@@ -89,10 +98,26 @@ func checkRanges(c *Chip, l *diag.List) {
 	odd(c.Cores, "a number of cores", c.Cores.Value, 1, 1024, "cores",
 		"a core owns its engines and memories: a multiprocessor or compute unit, not a lane")
 	odd(c.Launch, "a launch", c.Launch.Value*1e6, 0.1, 200, "us", "it is the time between two kernels that are both queued")
+	odd(c.Barrier, "a barrier", c.Barrier.Value*1e6, 0.02, 200, "us", "it is over all cores inside a kernel")
+	odd(c.SyncLatency, "a signal between queues", c.SyncLatency.Value, 0, 5000, "cycles", "is the unit ns?")
+	odd(c.Configure, "a configuration", c.Configure.Value*1e6, 0, 1e6, "us", "it is for one kernel")
+	for _, m := range c.Memories {
+		odd(m.Latency, "a latency of "+m.Name, m.Latency.Value*1e9, 0.2, 5000, "ns", "is the unit cycles, or us for ns?")
+	}
+	for _, p := range c.Paths {
+		odd(p.Rate, "a rate from "+p.From+" to "+p.To, p.Rate.Value, 0.5, 8192, "B/cycle", "it is of one core: B/s / (cores × clock)")
+		odd(p.Startup, "a start-up from "+p.From+" to "+p.To, p.Startup.Value, 0, 20000, "cycles", "is the unit ns?")
+	}
+	for _, d := range c.Derates {
+		if !strings.HasPrefix(d.What, "latency") && !strings.HasPrefix(d.What, "launch") {
+			odd(d.Factor, "a derate of "+d.What, 100*d.Factor.Value, 20, 100, "%", "a part so small is another limit than this one: a peak with sparsity, another clock, a wrong rate")
+		}
+	}
 	g := c.Global()
 	if g == nil {
 		return
 	}
+	odd(g.Size, "a memory", g.Size.Value/1e9, 1, 4096, "GB", "is the prefix right, and is it the memory of one device?")
 	bw := g.Bandwidth
 	odd(bw, "a bandwidth of memory", bw.Value/1e9, 5, 20000, "GB/s", "are these bits a second (Gb/s), or one channel?")
 	if bw.Value > 0 {

@@ -200,6 +200,67 @@ func checkSteps(c *Chip, l *diag.List) {
 	}
 }
 
+// checkAccumulate looks whether the rules of a narrow accumulator fit the formats and the tile.
+func checkAccumulate(c *Chip, l *diag.List) {
+	for _, e := range c.Engines {
+		for i := range e.Matrix {
+			r := &e.Matrix[i]
+			if r.Promote > 0 && r.Promote%r.K != 0 {
+				l.Warnf(codeStep, r.Range, "sums are promoted every %d of K, which is no whole number of steps of %d", r.Promote, r.K).
+					Expect(fmt.Sprintf("a multiple of %d", r.K), fmt.Sprint(r.Promote))
+			}
+			if most := precision(r.Acc); r.AccBits > most && most > 0 {
+				l.Warnf(codeStep, r.Range, "the accumulator keeps %d bits, and %s has %d", r.AccBits, r.Acc, most).
+					Helpf("leave accumulate out where it keeps all")
+			}
+			if r.ScaleBlock > 0 && r.ScaleBlock%min(r.K, r.ScaleBlock) != 0 {
+				l.Warnf(codeStep, r.Range, "a block of %d scaled products is no whole number of steps of %d", r.ScaleBlock, r.K)
+			}
+		}
+	}
+}
+
+// precision is how many significant bits a float format has; 0 for others.
+func precision(f format.Format) int {
+	switch f {
+	case format.F64:
+		return 53
+	case format.F32:
+		return 24
+	case format.F16:
+		return 11
+	case format.BF16:
+		return 8
+	}
+	return 0
+}
+
+// checkTiles demands that the formats of one matrix unit take as many steps of their tiles a cycle: half the bits are twice as many
+// products along K.
+func checkTiles(c *Chip, l *diag.List) {
+	shared := map[format.Format]bool{format.F16: true, format.BF16: true, format.I8: true, format.I4: true, format.TF32: true,
+		format.F8E4M3FN: true, format.F8E5M2: true, format.HIF8: true, format.F4E2M1: true}
+	for _, e := range c.Engines {
+		var first *MatrixRate
+		for i := range e.Matrix {
+			r := &e.Matrix[i]
+			if !shared[r.A] || r.A != r.B || r.FlopsPerCycle.Confidence == Assumed {
+				continue
+			}
+			if first == nil {
+				first = r
+				continue
+			}
+			steps := func(r *MatrixRate) float64 { return r.FlopsPerCycle.Value / float64(2*r.M*r.K*r.N) }
+			if q := steps(r) / steps(first); q > 1.9 || q < 0.53 {
+				l.Warnf(codeStep, r.Range, "%s takes %.3g steps of its tile a cycle, %s %.3g", r.A, steps(r), first.A, steps(first)).
+					Note(first.Range, "the tile of %s", first.A).
+					Helpf("the rate or the tile is that of another format: half the bits are twice as many products along K, in the same steps")
+			}
+		}
+	}
+}
+
 // checkReached holds what was measured against the peaks: nothing runs above its peak.
 func checkReached(c *Chip, l *diag.List) {
 	var peak float64
