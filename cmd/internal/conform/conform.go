@@ -209,7 +209,7 @@ func (s *suite) cell(ctx context.Context, c *Cell, i *op.Info, f format.Format, 
 	}
 	before := strings.Join(ops(std.Funcs[0]), ", ")
 	legal := std.Clone()
-	if _, err := passes.Run(ctx, legal, "precision,legalise,dce", passes.Options{Chip: s.c, Precision: "f32"}); err != nil {
+	if _, err := passes.Run(ctx, legal, "legalise,dce", passes.Options{Chip: s.c, Precision: "f32"}); err != nil {
 		c.Status, c.Error = Wrong, "at the standard size: "+err.Error()
 		return
 	}
@@ -218,7 +218,7 @@ func (s *suite) cell(ctx context.Context, c *Cell, i *op.Info, f format.Format, 
 	if before != after {
 		c.Status, c.How = Legalised, after
 	}
-	p, err := s.compile(ctx, std.Clone())
+	p, err := s.compile(ctx, std.Clone(), asWritten)
 	if err != nil {
 		c.Status, c.Error = Wrong, "at the standard size: "+err.Error()
 		return
