@@ -83,6 +83,9 @@ func (n *node) padAxes(pads, list []int64, value *ir.Value) {
 
 // padByIndex pads one axis with elements of its own.
 func (n *node) padByIndex(x *ir.Value, a int, low, high int64, mode string) *ir.Value {
+	// What is removed goes first: the rest pads itself.
+	start, limit := shape.Const(max(-low, 0)), x.Type.Shape[a].Add(shape.Const(min(high, 0)))
+	x, low, high = n.slice(x, a, start, limit, 1), max(low, 0), max(high, 0)
 	if low == 0 && high == 0 {
 		return x
 	}
@@ -90,7 +93,7 @@ func (n *node) padByIndex(x *ir.Value, a int, low, high int64, mode string) *ir.
 	if mode == "edge" {
 		return n.padEdge(x, a, low, high)
 	}
-	if !d.IsConst() && low >= 0 && high >= 0 {
+	if !d.IsConst() {
 		return n.padBySlices(x, a, low, high, mode)
 	}
 	size := n.size(d, fmt.Sprintf("axis %d, which is padded with its own elements,", a))
@@ -151,8 +154,7 @@ func (n *node) padBySlices(x *ir.Value, a int, low, high int64, mode string) *ir
 // padEdge repeats the first and the last element.
 func (n *node) padEdge(x *ir.Value, a int, low, high int64) *ir.Value {
 	size := x.Type.Shape[a]
-	start, limit := shape.Const(max(-low, 0)), size.Add(shape.Const(min(high, 0)))
-	parts := []*ir.Value{n.slice(x, a, start, limit, 1)}
+	parts := []*ir.Value{x}
 	end := func(at shape.Dim, width int64) *ir.Value {
 		one := n.slice(x, a, at, at.Add(shape.Const(1)), 1)
 		s := append(shape.Shape{}, one.Type.Shape...)
