@@ -18,7 +18,7 @@ var fuseInfo = &Info{
 		"It costs a walk over the members of a kernel for each op that asks to join it, and there are at most `max` of them.",
 	Options: []OptionInfo{{Name: "max", Default: "64", Number: true, Doc: "the most ops in a kernel, views and scalars not counted"}},
 	Rules: rewrite.Set{
-		repeatCast, fuseElementwise, fuseReduction, fuseMovement, fuseSearch, fuseQuantise, fuseUpdate, fuseSiblings, fuseEpilogue, fuseGate, copyView,
+		repeatCast, fuseElementwise, fuseReduction, fuseMovement, fuseSearch, fuseQuantise, fuseUpdate, fuseSiblings, fuseEpilogue, fuseGate, fusePrologue, copyView,
 	},
 	Chip: true,
 	run:  fuse,
@@ -236,6 +236,7 @@ func (u *fuser) run() error {
 	u.joinSiblings()
 	u.pullEpilogues()
 	u.mergeGates()
+	u.pullPrologues()
 	u.say()
 	u.emit()
 	return nil

@@ -16,9 +16,9 @@ import (
 var precisionInfo = &Info{
 	Name: "precision",
 	Doc: "Gives matrix products the formats that --precision asks for. f32 makes all of the model f32: nothing is rounded to a narrower float but what a function takes and gives, and products of codes that the model states become products of what the codes stand for. " +
-		"bf16 and f16 cast operands of products, except f32 ones that were widened on purpose, such as a router's. fp8 quantises, in blocks of K, the activations that meet a weight stored in FP8 with block scales; in a model that stores none, weights are quantised at load, 128 by 128 elements to a scale. w8a8 quantises each row of weights at load and of activations to i8. " +
+		"bf16 and f16 cast operands of products, except f32 ones that were widened on purpose, such as a router's. fp8 quantises, in blocks of K, the activations that meet a weight stored in FP8 with block scales; in a model that stores none, weights are quantised at load, 128 by 128 elements to a scale. w8a16 has the loader quantise each row of weights to i8, and multiplies what the codes stand for in 16 bits. w8a8 quantises each row of weights at load and of activations to i8. " +
 		"Casts and scales of weights move into the weight, so that the loader does them once.",
-	Rules: rewrite.Join(rewrite.Set{widenFloats, castOperands, quantiseProduct, moveQuantise, dequantiseProduct}, loadRules),
+	Rules: rewrite.Join(rewrite.Set{widenFloats, castOperands, quantiseProduct, quantiseWeight, moveQuantise, dequantiseProduct}, loadRules),
 	run:   setPrecision,
 }
 
@@ -27,6 +27,33 @@ var (
 	castOperands    = &rewrite.Rule{Name: "CastOperands", Doc: "An operand of a matrix product is cast to the precision's format."}
 	quantiseProduct = &rewrite.Rule{Name: "QuantiseProduct", Doc: "A product with a quantised weight becomes a product of codes with scales."}
 )
+
+// dequantiseAtLoad leaves the scaling of a weight to the loader.
+var dequantiseAtLoad = &rewrite.Rule{
+	Name: "DequantiseWeightAtLoad", Doc: "A weight times its block scales, themselves a weight, is a weight that the loader scales.", Roots: []*op.Info{op.Dequantize},
+	Apply: func(r *rewrite.Rewriter, o *ir.Op) bool {
+		c, s := o.Arg(0).Def(), o.Arg(1).Def()
+		block := o.Attrs.Ints("block")
+		if c == nil || s == nil || !c.Is(op.Weight) || !s.Is(op.Weight) || c.Attrs.Has("stored") || c.Attrs.Has("scale") || s.Attrs.Has("scale") ||
+			len(block) != 2 || c.Attrs.Int("stack", 0) != s.Attrs.Int("stack", 0) {
+			return false
+		}
+		a := c.Attrs.With("stored", c.Result(0).Type.Format).With("scale", s.Attrs.Str("name", "")).With("block", block)
+		a, err := op.Weight.Normalise(a)
+		if err != nil {
+			return false
+		}
+		b := r.At(o)
+		b.Pos = c.Pos
+		w := b.Declare(op.Weight, a, []ir.Type{o.Result(0).Type})
+		if w == nil {
+			return false
+		}
+		w.Result(0).Name = c.Result(0).Name
+		r.Replace(o, w.Result(0))
+		return true
+	},
+}
 
 // loadRules move what is done to a weight before its first use into the weight itself.
 var loadRules = rewrite.Set{
@@ -64,31 +91,7 @@ var loadRules = rewrite.Set{
 			return true
 		},
 	},
-	{
-		Name: "DequantiseWeightAtLoad", Doc: "A weight times its block scales, themselves a weight, is a weight that the loader scales.", Roots: []*op.Info{op.Dequantize},
-		Apply: func(r *rewrite.Rewriter, o *ir.Op) bool {
-			c, s := o.Arg(0).Def(), o.Arg(1).Def()
-			block := o.Attrs.Ints("block")
-			if c == nil || s == nil || !c.Is(op.Weight) || !s.Is(op.Weight) || c.Attrs.Has("stored") || c.Attrs.Has("scale") || s.Attrs.Has("scale") ||
-				len(block) != 2 || c.Attrs.Int("stack", 0) != s.Attrs.Int("stack", 0) {
-				return false
-			}
-			a := c.Attrs.With("stored", c.Result(0).Type.Format).With("scale", s.Attrs.Str("name", "")).With("block", block)
-			a, err := op.Weight.Normalise(a)
-			if err != nil {
-				return false
-			}
-			b := r.At(o)
-			b.Pos = c.Pos
-			w := b.Declare(op.Weight, a, []ir.Type{o.Result(0).Type})
-			if w == nil {
-				return false
-			}
-			w.Result(0).Name = c.Result(0).Name
-			r.Replace(o, w.Result(0))
-			return true
-		},
-	},
+	dequantiseAtLoad,
 	{
 		Name: "MoveCastToWeight", Doc: "A cast of a view of a weight becomes a view of the weight cast, which the loader does.", Roots: []*op.Info{op.Cast},
 		Apply: func(r *rewrite.Rewriter, o *ir.Op) bool {
@@ -171,6 +174,11 @@ func setPrecision(p *Pass) error {
 				return err
 			}
 		case "bf16", "f16":
+			narrow(p, f, want.A, want.B)
+		case "w8a16":
+			if err := quantisedWeights(p, f, want.B); err != nil {
+				return err
+			}
 			narrow(p, f, want.A, want.B)
 		case "fp8", "w8a8":
 			if err := quantised(p, f, want, quantiseAll); err != nil {

@@ -137,7 +137,7 @@ func (q *quantiser) one(o *ir.Op) error {
 		codes, scale, block = d.Arg(0), b.Cast(d.Arg(1), format.F32), d.Attrs.Ints("block")
 	case want.Name == "fp8":
 		var err error
-		if codes, scale, err = quantisedBlocks(b, w, want.B); err != nil {
+		if codes, scale, err = quantisedBlocks(b, w, want.B, weightBlock); err != nil {
 			return err
 		}
 		block = weightBlock
@@ -191,12 +191,12 @@ func plainWeight(w *ir.Value) bool {
 }
 
 // quantisedBlocks gives the codes and scales that the loader makes of each block of a weight.
-func quantisedBlocks(b *ir.Builder, w *ir.Value, f format.Format) (codes, scale *ir.Value, err error) {
+func quantisedBlocks(b *ir.Builder, w *ir.Value, f format.Format, block []int64) (codes, scale *ir.Value, err error) {
 	d := through(w, op.Cast).Def()
 	dims := d.Result(0).Type.Shape
 	n, _ := dims[len(dims)-2].Value()
 	k, _ := dims[len(dims)-1].Value()
-	attrs := d.Attrs.With("stored", d.Attrs.Format("stored", d.Result(0).Type.Format)).With("quantise", f).With("block", weightBlock)
+	attrs := d.Attrs.With("stored", d.Attrs.Format("stored", d.Result(0).Type.Format)).With("quantise", f).With("block", block)
 	declare := func(a op.Attrs, t ir.Type) *ir.Value {
 		if a, err = op.Weight.Normalise(a); err != nil {
 			return nil
@@ -212,7 +212,7 @@ func quantisedBlocks(b *ir.Builder, w *ir.Value, f format.Format) (codes, scale 
 		return nil, nil, err
 	}
 	blocks := append(shape.Shape(nil), dims...)
-	blocks[len(dims)-2], blocks[len(dims)-1] = dims[len(dims)-2].CeilDiv(weightBlock[0]), dims[len(dims)-1].CeilDiv(weightBlock[1])
+	blocks[len(dims)-2], blocks[len(dims)-1] = dims[len(dims)-2].CeilDiv(block[0]), dims[len(dims)-1].CeilDiv(block[1])
 	scale = declare(attrs.With("rows", n).With("width", k), ir.Type{Format: format.F32, Shape: blocks})
 	return codes, scale, err
 }

@@ -369,6 +369,8 @@ var usual = []Precision{
 	{Name: "f16", Weight: format.F16, Activation: format.F16, A: format.F16, B: format.F16, Acc: format.F32, Auto: 2},
 	{Name: "f32", Weight: format.F32, Activation: format.F32, A: format.F32, B: format.F32, Acc: format.F32, Auto: 3},
 	{Name: "fp8", Weight: format.F8E4M3FN, Activation: format.F8E4M3FN, A: format.F8E4M3FN, B: format.F8E4M3FN, Acc: format.F32},
+	{Name: "w8a16", Weight: format.I8, Activation: format.BF16, A: format.BF16, B: format.BF16, Acc: format.F32},
+	{Name: "w8a16", Weight: format.I8, Activation: format.F16, A: format.F16, B: format.F16, Acc: format.F32},
 	{Name: "w8a8", Weight: format.I8, Activation: format.I8, A: format.I8, B: format.I8, Acc: format.I32},
 }
 
@@ -388,6 +390,7 @@ func (r *reader) finish() {
 			if _, rate, ok := c.MatrixAcc(u.A, u.B, u.Acc); ok {
 				u.Range = rate.Range
 				all = append(all, u)
+				break
 			}
 		}
 	}

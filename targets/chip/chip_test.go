@@ -364,13 +364,13 @@ func TestPrecisions(t *testing.T) {
 		return strings.Join(out, " ")
 	}
 	c, _ := with(t, "")
-	if all, auto := names(c.Precisions), names(c.AutoPrecisions()); all != "f32 f16" || auto != "f16 f32" {
+	if all, auto := names(c.Precisions), names(c.AutoPrecisions()); all != "f32 f16 w8a16" || auto != "f16 f32" {
 		t.Errorf("from the rates: %s; auto: %s", all, auto)
 	}
 	c, _ = with(t, `
   auto f32
   precision bf16 { weight bf16; activation f32; rate f32, f32 -> f32 }`)
-	if all, auto := names(c.Precisions), names(c.AutoPrecisions()); all != "f32 bf16 f16" || auto != "f32" {
+	if all, auto := names(c.Precisions), names(c.AutoPrecisions()); all != "f32 bf16 f16 w8a16" || auto != "f32" {
 		t.Errorf("as stated: %s; auto: %s", all, auto)
 	}
 	if p, _ := c.Precision("bf16"); p.Weight != format.BF16 || p.A != format.F32 {

@@ -79,6 +79,7 @@ func reason(err error, chip string) string {
 	}
 	return text
 }
+
 // Rule names the first rewrite rule after whose firing a module is wrong, for a failure of a pass: rules are allowed to fire one by one
 // until it shows. It is empty where no rule is to blame.
 func Rule(ctx context.Context, m *ir.Module, f *Failure) string {
