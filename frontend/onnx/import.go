@@ -275,7 +275,11 @@ func (sc *scope) addInitialisers(g *pb.GraphProto) {
 // be imported.
 func (im *importer) lookup(sc *scope, name string) (v *ir.Value, ok bool) {
 	for s := sc; s != nil; s = s.parent {
-		if v, ok := s.vals[name]; ok {
+		v, ok := s.vals[name]
+		if ok && v != nil && v.Def() != nil && v.Def().Block() == nil {
+			ok = false // an initialiser that was read in an attempt, which was taken back
+		}
+		if ok {
 			return v, true
 		}
 		if t := s.inits[name]; t != nil {
