@@ -368,6 +368,8 @@ var usual = []Precision{
 	{Name: "bf16", Weight: format.BF16, Activation: format.BF16, A: format.BF16, B: format.BF16, Acc: format.F32, Auto: 1},
 	{Name: "f16", Weight: format.F16, Activation: format.F16, A: format.F16, B: format.F16, Acc: format.F32, Auto: 2},
 	{Name: "f32", Weight: format.F32, Activation: format.F32, A: format.F32, B: format.F32, Acc: format.F32, Auto: 3},
+	{Name: "tf32", Weight: format.F32, Activation: format.F32, A: format.TF32, B: format.TF32, Acc: format.F32},
+	{Name: "hf32", Weight: format.F32, Activation: format.F32, A: format.HF32, B: format.HF32, Acc: format.F32},
 	{Name: "fp8", Weight: format.F8E4M3FN, Activation: format.F8E4M3FN, A: format.F8E4M3FN, B: format.F8E4M3FN, Acc: format.F32},
 	{Name: "w8a16", Weight: format.I8, Activation: format.BF16, A: format.BF16, B: format.BF16, Acc: format.F32},
 	{Name: "w8a16", Weight: format.I8, Activation: format.F16, A: format.F16, B: format.F16, Acc: format.F32},

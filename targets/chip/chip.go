@@ -343,7 +343,7 @@ type SyncWords struct {
 
 // Precision is a way to run a model's matrix products, chosen by --precision.
 type Precision struct {
-	// Name is f32, bf16, f16, fp8, w8a16 or w8a8.
+	// Name is f32, tf32, hf32, bf16, f16, fp8, w8a16 or w8a8.
 	Name string
 	// Weight is the format that matrix weights are stored in, Activation that of the operand beside them.
 	Weight, Activation format.Format
@@ -355,7 +355,7 @@ type Precision struct {
 }
 
 // PrecisionNames lists the words for [Precision.Name].
-var PrecisionNames = []string{"f32", "bf16", "f16", "fp8", "w8a16", "w8a8"}
+var PrecisionNames = []string{"f32", "tf32", "hf32", "bf16", "f16", "fp8", "w8a16", "w8a8"}
 
 // Derate is the part of a peak that was measured to be reached.
 type Derate struct {

@@ -318,7 +318,7 @@ func init() {
 		{name: "link", syntax: "link NAME { … }", names: 1, inner: linkKeys, doc: "What joins cards.",
 			read: readLink},
 		{name: "precision", syntax: "precision NAME { weight F  activation F  rate A, B -> ACC }", names: 1, inner: precisionKeys,
-			doc:  "How --precision NAME is done, where it is not as the rates say: f32, bf16, f16, fp8, w8a8.",
+			doc:  "How --precision NAME is done, where it is not as the rates say: f32, tf32, hf32, bf16, f16, fp8, w8a8.",
 			read: readPrecision},
 		{name: "auto", syntax: "auto PRECISION, …", doc: "What --precision auto tries, in order; bf16, f16, f32 unless stated.",
 			read: readAuto},

@@ -36,7 +36,7 @@ func choosePrecision(c *chip.Chip, name string, storesFP8 bool) (chip.Precision,
 // activation is the format in which a model's values between products are kept.
 func activation(c *chip.Chip, p chip.Precision) format.Format {
 	switch p.Name {
-	case "f32":
+	case "f32", "tf32", "hf32":
 		return format.F32
 	case "bf16":
 		return format.BF16
