@@ -154,56 +154,28 @@ func fieldsOf(b []byte, f func(num protowire.Number, value, whole []byte) error)
 	return nil
 }
 
-// The numbers of the fields that lead to the bytes of weights.
-const (
-	modelGraph       = 7
-	graphInitializer = 5
-	tensorRaw        = 9
-)
+// tensorRaw is the number of the field that holds a tensor's bytes.
+const tensorRaw = 9
 
-// parse reads the structure of a model. The raw bytes of the graph's initialisers stay where they are: the messages are read from
-// a copy of everything else.
+// parse reads the structure of a model. The raw bytes of its tensors stay where they are: the messages are read from a copy of
+// everything else.
 func parse(data []byte) (*pb.ModelProto, error) {
-	var rest, graph []byte
-	var inits []*pb.TensorProto
-	hasGraph := false
-	err := fieldsOf(data, func(num protowire.Number, value, whole []byte) error {
-		if num != modelGraph || value == nil {
-			rest = append(rest, whole...)
-			return nil
-		}
-		hasGraph = true
-		return fieldsOf(value, func(num protowire.Number, value, whole []byte) error {
-			if num != graphInitializer || value == nil {
-				graph = append(graph, whole...)
-				return nil
-			}
-			t, err := parseTensor(value)
-			inits = append(inits, t)
-			return err
-		})
-	})
+	s, err := newStripper()
 	if err != nil {
 		return nil, err
 	}
-	budget := baseMessages + (len(rest)+len(graph))/bytesPerMessage
-	if err := countMessages(rest, modelShape, MaxDepth, &budget); err != nil {
+	rest, err := s.strip(data, modelShape, MaxDepth)
+	if err != nil {
 		return nil, err
 	}
-	if err := countMessages(graph, graphShape, MaxDepth, &budget); err != nil {
-		return nil, err
+	if s.count > baseMessages+len(rest)/bytesPerMessage {
+		return nil, errors.New("the file holds more messages than its size can fill: most are empty")
 	}
 	m := &pb.ModelProto{}
 	if err := unmarshal(rest, m); err != nil {
 		return nil, err
 	}
-	if hasGraph {
-		m.Graph = &pb.GraphProto{}
-		if err := unmarshal(graph, m.Graph); err != nil {
-			return nil, err
-		}
-		m.Graph.Initializer = inits
-	}
+	eachTensor(m, s.restore)
 	return m, nil
 }
 

@@ -51,7 +51,7 @@ func (m *Model) Import(opt Options) (*ir.Module, error) {
 	im := &importer{
 		m: m, opt: opt, diags: &diag.List{}, mod: ir.NewModule(moduleName(m)), known: map[*ir.Value]*tensor.Tensor{}, dims: map[*ir.Value][]shape.Dim{},
 	}
-	im.builder = &builder{im: im}
+	im.builder, im.scalars = &builder{im: im}, map[string]*ir.Value{}
 	im.file = im.mod.File(m.Path)
 	err := im.guard(func() { im.model() })
 	if err != nil {
@@ -74,18 +74,20 @@ func moduleName(m *Model) string {
 // importer is the state of one Import.
 type importer struct {
 	*builder
-	m      *Model
-	opt    Options
-	diags  *diag.List
-	mod    *ir.Module
-	fn     *ir.Func
-	file   int32
-	known  map[*ir.Value]*tensor.Tensor // elements, where they are literals
-	dims   map[*ir.Value][]shape.Dim    // elements of small tensors of integers as expressions
-	asked  map[*ir.Value]*tensor.Tensor // what Options.Eval and Options.Values gave
-	nodes  int                          // lowered so far
-	calls  []funcKey                    // functions being expanded
-	inputs map[*ir.Value]string         // parameters of the entry
+	m     *Model
+	opt   Options
+	diags *diag.List
+	mod   *ir.Module
+	fn    *ir.Func
+	file  int32
+	known map[*ir.Value]*tensor.Tensor // elements, where they are literals
+	dims  map[*ir.Value][]shape.Dim    // elements of small tensors of integers as expressions
+	asked map[*ir.Value]*tensor.Tensor // what Options.Eval and Options.Values gave
+	// scalars are the constants without axes in the entry's body, by format and bytes.
+	scalars map[string]*ir.Value
+	nodes   int                  // lowered so far
+	calls   []funcKey            // functions being expanded
+	inputs  map[*ir.Value]string // parameters of the entry
 }
 
 // bail carries an error up to the next guard.

@@ -39,8 +39,17 @@ func (b *builder) do(info *op.Info, attrs op.Attrs, args ...*ir.Value) *ir.Value
 	return b.emit(info, attrs, args...)[0]
 }
 
-// literal adds a constant.
+// literal gives a constant. Equal numbers without axes are one op of the entry.
 func (b *builder) literal(t *tensor.Tensor) *ir.Value {
+	key, share := "", len(t.Shape) == 0 && b.b.Block == b.im.fn.Body && b.b.Before == nil
+	if share {
+		if raw, err := t.Bytes(); err == nil {
+			key = t.Format.String() + string(raw)
+		}
+		if v := b.im.scalars[key]; v != nil {
+			return v
+		}
+	}
 	b.room()
 	v := b.b.Op(op.Constant, ir.A("value", t))
 	if b.b.Err != nil {
@@ -49,6 +58,9 @@ func (b *builder) literal(t *tensor.Tensor) *ir.Value {
 		failf(CodeNode, "%s", err.Error())
 	}
 	b.im.known[v] = t
+	if share {
+		b.im.scalars[key] = v
+	}
 	return v
 }
 

@@ -1,9 +1,14 @@
 package onnx
 
 import (
+	"bytes"
+	"crypto/rand"
+	"encoding/binary"
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	pb "apogee/frontend/onnx/onnxpb"
 )
 
 // wireShape says which fields of a message are messages themselves, so that they can be counted before memory is taken for them.
@@ -12,7 +17,7 @@ type wireShape map[protowire.Number]*wireShape
 // The shapes of the messages that hold others.
 var (
 	leafShape     = &wireShape{}
-	modelShape    = &wireShape{8: leafShape, 14: leafShape, 25: functionShape}
+	modelShape    = &wireShape{7: graphShape, 8: leafShape, 14: leafShape, 25: functionShape}
 	graphShape    = &wireShape{}
 	nodeShape     = &wireShape{}
 	functionShape = &wireShape{}
@@ -34,20 +39,115 @@ func init() {
 	*graphShape = wireShape{1: nodeShape, 5: tensorShape, 11: infoShape, 12: infoShape, 13: infoShape, 15: sparseShape}
 }
 
-// countMessages walks the messages in a message's bytes. It fails when they nest deeper than depth or are more than the budget, of
-// which it takes one each.
-func countMessages(b []byte, s *wireShape, depth int, budget *int) error {
+// keepRaw is how many raw bytes of a tensor are read with the message; more stay where they are.
+const keepRaw = 256
+
+// stripper takes the raw bytes of tensors out of a message's bytes and counts the messages that are left.
+type stripper struct {
+	mark  [16]byte // what a tensor holds in their place, before their number; random, so that no file can hold it
+	raws  [][]byte
+	count int
+}
+
+func newStripper() (*stripper, error) {
+	s := &stripper{}
+	_, err := rand.Read(s.mark[:])
+	return s, err
+}
+
+// strip gives a copy of a message's bytes without the raw bytes of its tensors. It fails when messages nest deeper than depth.
+func (s *stripper) strip(b []byte, shape *wireShape, depth int) ([]byte, error) {
 	if depth == 0 {
-		return fmt.Errorf("messages are nested more than %d deep", MaxDepth)
+		return nil, fmt.Errorf("messages are nested more than %d deep", MaxDepth)
 	}
-	return fieldsOf(b, func(num protowire.Number, value, _ []byte) error {
-		inner := (*s)[num]
-		if inner == nil || value == nil {
+	var out []byte
+	err := fieldsOf(b, func(num protowire.Number, value, whole []byte) error {
+		inner := (*shape)[num]
+		switch {
+		case value == nil:
+		case shape == tensorShape && num == tensorRaw && len(value) > keepRaw:
+			out = protowire.AppendTag(out, num, protowire.BytesType)
+			out = protowire.AppendBytes(out, binary.LittleEndian.AppendUint64(s.mark[:len(s.mark):len(s.mark)], uint64(len(s.raws))))
+			s.raws = append(s.raws, value)
+			return nil
+		case inner != nil:
+			s.count++
+			if len(value) == 0 {
+				break
+			}
+			v, err := s.strip(value, inner, depth-1)
+			if err != nil {
+				return err
+			}
+			out = protowire.AppendTag(out, num, protowire.BytesType)
+			out = protowire.AppendBytes(out, v)
 			return nil
 		}
-		if *budget--; *budget < 0 {
-			return fmt.Errorf("the file holds more messages than its size can fill: most are empty")
-		}
-		return countMessages(value, inner, depth-1, budget)
+		out = append(out, whole...)
+		return nil
 	})
+	return out, err
+}
+
+// restore gives a tensor its raw bytes back.
+func (s *stripper) restore(t *pb.TensorProto) {
+	k, ok := bytes.CutPrefix(t.RawData, s.mark[:])
+	if !ok || len(k) != 8 {
+		return
+	}
+	if i := binary.LittleEndian.Uint64(k); i < uint64(len(s.raws)) {
+		t.RawData = s.raws[i]
+	}
+}
+
+// eachTensor calls f for all tensors of a model, in a fixed order.
+func eachTensor(m *pb.ModelProto, f func(t *pb.TensorProto)) {
+	some := func(t *pb.TensorProto) {
+		if t != nil {
+			f(t)
+		}
+	}
+	sparse := func(s *pb.SparseTensorProto) {
+		some(s.GetValues())
+		some(s.GetIndices())
+	}
+	var graph func(g *pb.GraphProto)
+	attributes := func(list []*pb.AttributeProto) {
+		for _, a := range list {
+			some(a.T)
+			for _, t := range a.Tensors {
+				some(t)
+			}
+			sparse(a.SparseTensor)
+			for _, t := range a.SparseTensors {
+				sparse(t)
+			}
+			if a.G != nil {
+				graph(a.G)
+			}
+			for _, g := range a.Graphs {
+				graph(g)
+			}
+		}
+	}
+	graph = func(g *pb.GraphProto) {
+		for _, t := range g.Initializer {
+			some(t)
+		}
+		for _, t := range g.SparseInitializer {
+			sparse(t)
+		}
+		for _, n := range g.Node {
+			attributes(n.Attribute)
+		}
+	}
+	if m.Graph != nil {
+		graph(m.Graph)
+	}
+	for _, fn := range m.Functions {
+		attributes(fn.AttributeProto)
+		for _, n := range fn.Node {
+			attributes(n.Attribute)
+		}
+	}
 }

@@ -316,6 +316,9 @@ func (m *Model) weights() eval.Weights {
 	return nil
 }
 
+// Weights gives the model's tensors by name, or nil where it has none.
+func (m *Model) Weights() eval.Weights { return m.weights() }
+
 // StoresFP8 reports whether the checkpoint's matrices are FP8.
 func (m *Model) StoresFP8() bool { return m.Checkpoint != nil && m.Checkpoint.StoresFP8() }
 

@@ -1,0 +1,121 @@
+package ort_test
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"math"
+	"testing"
+
+	"apogee/cmd/internal/ort"
+	"apogee/frontend/onnx/export"
+	"apogee/ir/eval"
+	"apogee/ir/random"
+	"apogee/ir/tensor"
+)
+
+var (
+	seeds   = flag.Int("ort.seeds", 60, "how many random modules are run")
+	from    = flag.Int("ort.from", 0, "the first seed")
+	symbols = flag.Bool("ort.symbols", true, "let some modules have symbols")
+)
+
+type checkpoint map[string]*tensor.Tensor
+
+func (c checkpoint) Tensor(name string) (*tensor.Tensor, error) {
+	if t := c[name]; t != nil {
+		return t, nil
+	}
+	return nil, fmt.Errorf("no tensor %q", name)
+}
+
+// Random modules give the same on ONNX Runtime as on the reference.
+func TestRandomModules(t *testing.T) {
+	r := ort.Find(t)
+	ctx := context.Background()
+	var jobs []ort.Job
+	var wants []map[string]*tensor.Tensor
+	var ids []int
+	var texts []string
+	refused := 0
+	for s := *from; s < *from+*seeds; s++ {
+		seed := uint64(s)
+		m := random.Module(seed, random.Options{Ops: 30, Symbols: *symbols && s%2 == 1, Weights: s%3 == 1, States: s%4 == 2, Kernels: s%5 == 3, Control: s%3 == 2})
+		f := m.Funcs[0]
+		w, err := random.Weights(m, seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := export.Convert(f, export.Options{Weights: checkpoint(w)})
+		if err != nil {
+			file, err = export.Convert(f, export.Options{Weights: checkpoint(w), Bind: random.Env()})
+		}
+		if err != nil {
+			refused++
+			continue
+		}
+		var data bytes.Buffer
+		if err := file.Write(&data); err != nil {
+			t.Fatal(err)
+		}
+		list, err := random.Inputs(f, seed, random.Env())
+		if err != nil {
+			t.Fatal(err)
+		}
+		inputs, states, all := map[string]*tensor.Tensor{}, map[string]*tensor.Tensor{}, map[string]*tensor.Tensor{}
+		for i, p := range f.Body.Params {
+			if all[p.Name] = list[i]; i < len(f.Inputs()) {
+				inputs[p.Name] = list[i]
+			} else {
+				states[p.Name] = list[i]
+			}
+		}
+		e := &eval.Evaluator{Weights: checkpoint(w), Bind: random.Env()}
+		want, next, err := e.Run(ctx, f, inputs, states)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n, v := range next {
+			want[n+".next"] = v
+		}
+		jobs, wants, ids, texts = append(jobs, ort.Job{Model: data.Bytes(), Inputs: all}), append(wants, want), append(ids, s), append(texts, m.String())
+	}
+	got, err := r.Run(ctx, t.TempDir(), jobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agree := 0
+	for i, g := range got {
+		if err := equal(g, wants[i]); err != nil {
+			t.Errorf("seed %d: %s", ids[i], err)
+			if testing.Verbose() {
+				t.Log(texts[i])
+			}
+			continue
+		}
+		agree++
+	}
+	t.Logf("%d of %d agree, %d could not be exported", agree, len(jobs), refused)
+}
+
+func equal(g ort.Result, want map[string]*tensor.Tensor) error {
+	if g.Err != nil {
+		return g.Err
+	}
+	for n, w := range want {
+		v := g.Outputs[n]
+		if v == nil || v.Format != w.Format || tensor.Dims(v.Shape) != tensor.Dims(w.Shape) {
+			return fmt.Errorf("result %s is %s, expected %s", n, v, w)
+		}
+		rtol, atol := 0.0, 0.0
+		if w.Format.IsFloat() { // one step of a narrow format, where that is more
+			step := math.Ldexp(1, -w.Format.Info().ManBits)
+			rtol, atol = max(1e-3, 2*step), max(1e-5, step/8)
+		}
+		if err := tensor.AllClose(v, w, rtol, atol); err != nil {
+			return fmt.Errorf("result %s: %w", n, err)
+		}
+	}
+	return nil
+}
