@@ -361,7 +361,6 @@ func firstLeft(ps []*product, i int) bool {
 func (x *tiler) estimate(t *tiling) float64 {
 	p := x.ps[0]
 	ch := x.t.Chip
-	pad := func(n int64, to int) float64 { return float64(up(n, int64(max(to, 1)))) }
 	depth := ceilDiv(x.k, t.splits)
 	steps, muls := float64(ceilDiv(depth, t.kp)), float64(ceilDiv(depth, min(t.kt, t.kp)))
 	if g := x.scaledBlock(); g > 0 {
@@ -397,11 +396,7 @@ func (x *tiler) estimate(t *tiling) float64 {
 			move(x.wayA, float64(t.mt*depth*bits(q.a))/8, times)
 		}
 		move(x.wayB, float64(t.nt*depth*bits(q.b))/8, steps)
-		area := pad(t.mt, q.rate.M) * pad(t.nt, q.rate.N)
-		if q.engine.A == q.engine.B && q.rate.A == q.rate.B { // as the engine may have it the other way round
-			area = min(area, pad(t.nt, q.rate.M)*pad(t.mt, q.rate.N))
-		}
-		flops := 2 * area * muls * pad(ceilDiv(depth, int64(muls)), q.rate.K)
+		flops := q.rate.Padded(t.mt, ceilDiv(depth, int64(muls)), t.nt) * muls
 		engine += flops/(q.rate.FlopsPerCycle.Value*ch.Derate("engine", q.engine.Name)) + muls*q.engine.Startup.Value
 	}
 	queue[ch.Engine(p.engine.Name).Queue] += engine

@@ -257,14 +257,15 @@ type scope struct {
 	// vals has a nil value for a name whose node could not be imported: what depends on it is left out in silence.
 	vals   map[string]*ir.Value
 	inits  map[string]*pb.TensorProto
-	path   string // the nodes that lead here, each with a slash
+	made   map[string]*ir.Value // of inits, in the entry's body
+	path   string               // the nodes that lead here, each with a slash
 	opsets map[string]int64
 	attrs  map[string]*pb.AttributeProto // of a function's call
 	isFunc bool
 }
 
 func (sc *scope) addInitialisers(g *pb.GraphProto) {
-	sc.inits = map[string]*pb.TensorProto{}
+	sc.inits, sc.made = map[string]*pb.TensorProto{}, map[string]*ir.Value{}
 	for _, t := range g.Initializer {
 		if sc.inits[t.Name] != nil || t.Name == "" {
 			failf(CodeGraph, "initialiser %q: the name is empty or stands twice", sc.path+t.Name)
@@ -285,15 +286,21 @@ func (im *importer) lookup(sc *scope, name string) (v *ir.Value, ok bool) {
 			return v, true
 		}
 		if t := s.inits[name]; t != nil {
+			if v := s.made[name]; alive(v) {
+				return v, true
+			}
 			v := im.literalOrWeight(s.path+name, t)
 			if im.b.Block == im.fn.Body {
-				s.vals[name] = v
+				s.made[name] = v
 			}
 			return v, true
 		}
 	}
 	return nil, false
 }
+
+// alive says whether there is a value and its op has not been erased, as happens to those of a branch that could not be imported.
+func alive(v *ir.Value) bool { return v != nil && (v.Def() == nil || v.Def().Block() != nil) }
 
 // literalOrWeight adds a tensor of the file: as a constant when it is small, else as a weight of that name.
 func (im *importer) literalOrWeight(name string, t *pb.TensorProto) *ir.Value {

@@ -46,7 +46,7 @@ func (b *builder) literal(t *tensor.Tensor) *ir.Value {
 		if raw, err := t.Bytes(); err == nil {
 			key = t.Format.String() + string(raw)
 		}
-		if v := b.im.scalars[key]; v != nil {
+		if v := b.im.scalars[key]; alive(v) {
 			return v
 		}
 	}

@@ -235,6 +235,10 @@ type MatrixRate struct {
 	A, B, Acc format.Format
 	// M, K and N are the granularity of one step: a tile is padded up to multiples of them.
 	M, K, N int
+	// SmallM, SmallK and SmallN are the steps of another instruction on the same formats, which pads little tiles less, and SmallShare is
+	// the part of the rate that it has; 0 when there is none.
+	SmallM, SmallK, SmallN int
+	SmallShare             Quantity
 	// FlopsPerCycle is per core over all units; a multiply-add counts two.
 	FlopsPerCycle Quantity
 	// AccBits is how many significant bits the accumulator keeps; 0 when it keeps all of Acc's.

@@ -302,7 +302,7 @@ func checkReached(c *Chip, l *diag.List) {
 		if d.Factor.Confidence != Measured && d.Factor.Confidence != Published || strings.HasSuffix(d.Factor.Source, FitMark) {
 			continue // a fit finds the part of the very number that stands in the file
 		}
-		if q := c.peakOf(d.What); q.Confidence == Assumed {
+		if q := c.peakOf(d.What); q.Confidence == Assumed && d.Factor.Range.Source == c.File { // not one that an extended file measured
 			l.Warnf(codeReached, d.Factor.Range, "a measured part of a peak that is assumed").Note(q.Range, "the peak").
 				Helpf("a ratio to a peak that was not disclosed gives no rate: find the peak the ratio was printed against, or mark the part as assumed")
 		}

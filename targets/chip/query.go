@@ -112,6 +112,20 @@ func (c *Chip) matrix(want func(*MatrixRate) bool) (*Engine, *MatrixRate, bool) 
 	return engine, rate, rate != nil
 }
 
+// Padded is the work of multiplying a tile of m by k by one of k by n, in flop at the full rate, with the padding of the instruction that
+// takes least.
+func (r *MatrixRate) Padded(m, k, n int64) float64 {
+	pad := func(v int64, to int) float64 {
+		t := int64(max(to, 1))
+		return float64((v + t - 1) / t * t)
+	}
+	work := 2 * pad(m, r.M) * pad(k, r.K) * pad(n, r.N)
+	if share := r.SmallShare.Value; share > 0 {
+		work = min(work, 2*pad(m, r.SmallM)*pad(k, r.SmallK)*pad(n, r.SmallN)/share)
+	}
+	return work
+}
+
 // CanVector says whether a vector engine computes in a format: whether there is a "basic" rate for it.
 func (c *Chip) CanVector(f format.Format) bool {
 	_, _, ok := c.Vector(f, Basic)

@@ -109,6 +109,16 @@ var rateKeys = []key{
 				in.rate.Scale, in.rate.ScaleBlock = f, q.Int()
 			}
 		}},
+	{name: "small", syntax: "small MxKxN", doc: "The steps of another instruction on the same formats, which pads little tiles less.",
+		read: func(c *cursor, in within) {
+			var q Quantity
+			in.rate.SmallM, in.rate.SmallK, in.rate.SmallN = c.tile(&q, "small")
+		}},
+	{name: "small_share", syntax: "small_share NUMBER %", doc: "The part of the rate that the instruction with small steps has.",
+		read: func(c *cursor, in within) {
+			c.positive(&in.rate.SmallShare, "small_share", dimRatio)
+			c.inRange(&in.rate.SmallShare, 0, 1, "a part of the rate, up to 100 %")
+		}},
 	{name: "promote", syntax: "promote NUMBER", doc: "Elements of K after which a plan adds the accumulator to an f32 sum elsewhere.",
 		read: func(c *cursor, in within) {
 			var q Quantity

@@ -53,27 +53,31 @@ type kind struct {
 	entries map[string]string
 	// ir, instead of an entry: the text of a module, for what kernels.mg cannot say with free symbols.
 	ir func(format string, dims [6]int64) string
+	// extra is how many launches a library's call makes beside those of the plan.
+	extra int
 }
 
+// kinds is every kind of kernel that a table can name. A call for attention over a cache divides the work first, in a kernel of its own, and
+// writes what it divided, in another.
 var kinds = map[string]kind{
-	"gemm":       {GEMM, "TKN", map[string]string{"i8": "gemm_i8", "f8e4m3fn": "gemm_f8"}, nil},
-	"batched":    {GEMM, "BMKN", nil, nil},
-	"grouped":    {Grouped, "ETKN", map[string]string{"f8e4m3fn": "grouped_f8"}, nil},
-	"decode":     {Attention, "BSGPD", nil, decodeText},
-	"prefill":    {Attention, "BSGPDE", nil, prefillText},
-	"mla_decode": {Attention, "BSHCR", nil, latentText},
-	"scores":     {Attention, "TKN", map[string]string{"f8e4m3fn": "gemm_f8", "": "gemm"}, nil},
-	"rms_norm":   {Norm, "TD", nil, nil},
-	"layer_norm": {Norm, "TD", nil, nil},
-	"softmax":    {Softmax, "TD", nil, nil},
-	"gelu":       {Elementwise, "TN", nil, nil},
-	"silu_mul":   {Elementwise, "TF", nil, nil},
-	"rope":       {Elementwise, "THR", nil, nil},
-	"add":        {Elementwise, "N", map[string]string{"": "add_arrays"}, nil},
-	"embedding":  {Memory, "TDV", nil, nil},
-	"copy":       {Memory, "N", map[string]string{"": "copy_array"}, nil},
-	"triad":      {Memory, "N", nil, nil},
-	"read":       {Memory, "BN", map[string]string{"": "read_blocks"}, nil},
+	"gemm":       {GEMM, "TKN", map[string]string{"i8": "gemm_i8", "f8e4m3fn": "gemm_f8"}, nil, 0},
+	"batched":    {GEMM, "BMKN", nil, nil, 0},
+	"grouped":    {Grouped, "ETKN", map[string]string{"f8e4m3fn": "grouped_f8"}, nil, 0},
+	"decode":     {Attention, "BSGPD", nil, decodeText, 2},
+	"prefill":    {Attention, "BSGPDE", nil, prefillText, 0},
+	"mla_decode": {Attention, "BSHCR", nil, latentText, 2},
+	"scores":     {Attention, "TKN", map[string]string{"f8e4m3fn": "gemm_f8", "": "gemm"}, nil, 0},
+	"rms_norm":   {Norm, "TD", nil, nil, 0},
+	"layer_norm": {Norm, "TD", nil, nil, 0},
+	"softmax":    {Softmax, "TD", nil, nil, 0},
+	"gelu":       {Elementwise, "TN", nil, nil, 0},
+	"silu_mul":   {Elementwise, "TF", nil, nil, 0},
+	"rope":       {Elementwise, "THR", nil, nil, 0},
+	"add":        {Elementwise, "N", map[string]string{"": "add_arrays"}, nil, 0},
+	"embedding":  {Memory, "TDV", nil, nil, 0},
+	"copy":       {Memory, "N", map[string]string{"": "copy_array"}, nil, 0},
+	"triad":      {Memory, "N", nil, nil, 0},
+	"read":       {Memory, "BN", map[string]string{"": "read_blocks"}, nil, 0},
 }
 
 // Kinds lists the kinds of kernels that a table can name, sorted.

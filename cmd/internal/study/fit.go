@@ -121,7 +121,7 @@ func Fit(ctx context.Context, c *chip.Chip, rows []Row, o FitOptions) (*Fitted, 
 			f.Skipped++
 			continue
 		}
-		use = append(use, fitRow{r, t, p.add(r.Host).Seconds})
+		use = append(use, fitRow{r, t, p.add(&r).Seconds})
 	}
 	for k, v := range why {
 		f.Why = append(f.Why, fmt.Sprintf("%d x %s", v, k))
@@ -156,7 +156,7 @@ func Fit(ctx context.Context, c *chip.Chip, rows []Row, o FitOptions) (*Fitted, 
 				s = p.Seconds
 				done[key] = s
 			}
-			out[i] = math.Log(use[i].row.Host.Add(s) / use[i].row.Seconds)
+			out[i] = math.Log(use[i].row.of(s) / use[i].row.Seconds)
 		}
 		return out, nil
 	}
@@ -194,7 +194,11 @@ func candidates(c *chip.Chip) []freeParam {
 				start = d.Factor.Value
 			}
 		}
-		out = append(out, freeParam{what, start, 0.1, most})
+		width := 0.33
+		if most > 1 { // times are known better than how they are filled
+			width = 0.2
+		}
+		out = append(out, freeParam{what, start, 0.1, most, width})
 	}
 	for _, e := range c.Engines {
 		if e.Kind == chip.Matrix || e.Kind == chip.Vector {

@@ -29,7 +29,7 @@ func (c Case) form() (clock.Lanes, bool) {
 		rows, n := d[0], d[1]
 		lanes := min(n, 1024)
 		return clock.Lanes{Blocks: rows, Threads: lanes, Warm: true, Read: float64(2 * rows * n * wide), Write: float64(rows * n * wide),
-			Rounds: []clock.Round{{Times: ceil(n, lanes), Loads: 1, Ops: 45, Bytes: 3 * wide}}}, true
+			Rounds: []clock.Round{{Times: ceil(n, lanes), Loads: 1, Ops: 45 * filled(n, lanes), Bytes: 3 * wide}}}, true
 	case "rope":
 		// vLLM, pos_encoding_kernels.cu: a block a token, at most 512 lanes; a lane turns one pair at a time, and finds its head by a
 		// division.
@@ -37,7 +37,7 @@ func (c Case) form() (clock.Lanes, bool) {
 		pairs := heads * half
 		lanes := min(pairs, 512)
 		return clock.Lanes{Blocks: rows, Threads: lanes, Warm: true, Read: float64(2 * rows * pairs * wide), Write: float64(2 * rows * pairs * wide),
-			Rounds: []clock.Round{{Times: ceil(pairs, lanes), Loads: 1, Ops: 50, Bytes: 4 * wide}}}, true
+			Rounds: []clock.Round{{Times: ceil(pairs, lanes), Loads: 1, Ops: 50 * filled(pairs, lanes), Bytes: 4 * wide}}}, true
 	case "embedding":
 		// PyTorch, Indexing.cu. Up to 16 rows (indexSelectSmallIndex) every lane walks all of them, at most eight blocks of 128 lanes a
 		// core; above (indexSelectLargeIndex) a lane takes one element at a time and divides to find its row. The index comes first,
@@ -58,7 +58,7 @@ func (c Case) form() (clock.Lanes, bool) {
 		n := d[0]
 		in, ops := int64(2), 24.0
 		if c.Kind == "gelu" {
-			n, in, ops = d[0]*d[1], 1, 120
+			n, in, ops = d[0]*d[1], 1, 60
 		}
 		return clock.Lanes{Blocks: ceil(n, 512), Threads: 128, Warm: true, Read: float64(in * n * wide), Write: float64(n * wide),
 			Rounds: []clock.Round{{Times: 1, Loads: 1, Ops: ops, Bytes: float64(4 * (in + 1) * wide)}}}, true
@@ -97,6 +97,9 @@ func (c Case) form() (clock.Lanes, bool) {
 	}
 	return clock.Lanes{}, false
 }
+
+// filled is the part of the lanes that have an element, over all times they go over n.
+func filled(n, lanes int64) float64 { return float64(n) / float64(lanes*ceil(n, lanes)) }
 
 var bytesOf = map[string]int{"f16": 2, "bf16": 2, "f32": 4, "tf32": 4, "f64": 8, "i8": 1, "f8e4m3fn": 1}
 

@@ -31,6 +31,7 @@ func readLayerTable(t *table, add func(Row)) error {
 		if !gated {
 			norm = "layer_norm"
 		}
+		parallel := c.text("time_stats.post_attention_layernorm.median") == ""
 		qkv := part(heads)*head + 2*part(groups)*head
 		for _, o := range []struct {
 			column, kind string
@@ -56,6 +57,9 @@ func readLayerTable(t *table, add func(Row)) error {
 			r.Class = r.Case.Class()
 			r.Seconds = c.number(column) * 1e-3
 			r.Grain = 1e-6
+			if o.column == "add" && parallel {
+				r.Calls = 2 // attention and feed-forward are added to what came in, one after the other
+			}
 			if c.err == nil {
 				add(r)
 			}

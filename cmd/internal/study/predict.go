@@ -28,6 +28,7 @@ type Prediction struct {
 // timed is a case as it can be timed again and again for one chip, with other derates.
 type timed struct {
 	plan  *plan.Plan
+	extra int // launches that the library makes beside the plan's
 	lanes *clock.Lanes
 	wire  *Wire
 	err   error
@@ -42,7 +43,7 @@ func prepare(ctx context.Context, r *Row, c *chip.Chip) timed {
 		return timed{lanes: &k}
 	}
 	p, err := r.Case.Compile(ctx, c)
-	return timed{plan: p, err: err}
+	return timed{plan: p, extra: kinds[r.Case.Kind].extra, err: err}
 }
 
 // run times what was prepared on the chip, or on one with other derates. fast takes loops to be regular.
@@ -68,15 +69,18 @@ func (t *timed) run(ctx context.Context, c *chip.Chip) (Prediction, error) {
 	if err != nil {
 		return Prediction{}, err
 	}
-	p := Prediction{Seconds: k.Seconds, Bound: k.Total.Main().String(), Form: "plan"}
-	p.Low, p.High = k.Range(c)
+	by := k.By()
+	more := float64(t.extra) * c.Launch.Value / c.Derate("launch", "")
+	by[clock.Launch] += more
+	p := Prediction{Seconds: k.Seconds + more, Bound: k.Total.Main().String(), Form: "plan"}
+	p.Low, p.High = clock.Spread(c, by)
 	return p, nil
 }
 
-// add puts the host's part on top.
-func (p Prediction) add(h Host) Prediction {
-	p.Seconds, p.Low, p.High = h.Add(p.Seconds), h.Add(p.Low), h.Add(p.High)
-	if h.Total > 0 {
+// add makes of a kernel's time what the benchmark reads.
+func (p Prediction) add(r *Row) Prediction {
+	p.Seconds, p.Low, p.High = r.of(p.Seconds), r.of(p.Low), r.of(p.High)
+	if r.Host.Total > 0 {
 		p.Low, p.High = min(p.Low, 0.85*p.Seconds), max(p.High, 1.15*p.Seconds)
 	}
 	return p

@@ -20,12 +20,19 @@ type Row struct {
 	Wire *Wire
 	// Host is the time that the benchmark's own program adds to what the chip takes; see [Host].
 	Host Host
+	// Calls is how many such kernels run one after the other, where it is more than one.
+	Calls int
 	// Seconds is what was measured.
 	Seconds float64
 	// Grain is the step of the clock that it was measured with, in seconds: 1e-6 for a table in whole microseconds; 0 unknown.
 	Grain float64
 	// Skip says why the row cannot be predicted: it is no time of a kernel, or its page does not say of what.
 	Skip string
+}
+
+// of gives what the benchmark reads for a kernel of so many seconds.
+func (r *Row) of(kernel float64) float64 {
+	return r.Host.Add(kernel * float64(max(r.Calls, 1)))
 }
 
 // Place is where the row was read, for messages.

@@ -9,6 +9,7 @@ type freeParam struct {
 	what        string
 	start       float64
 	least, most float64
+	width       float64 // of the prior: how far, as its logarithm, it lies from its start when rows say nothing
 }
 
 // solution is what solve found.
@@ -19,8 +20,6 @@ type solution struct {
 }
 
 const (
-	// priorWidth is how far, as a factor's logarithm, a parameter lies from where it begins when rows say nothing.
-	priorWidth = 0.33
 	// noise is what is left of a row's logarithm when all is fitted; beyond tuning times it, a row's weight falls (Huber).
 	noise  = 0.10
 	tuning = 1.345
@@ -29,7 +28,8 @@ const (
 )
 
 // solve finds the parameters with the least weighted squares of residuals, logarithms of predicted over measured: Gauss-Newton with
-// Levenberg's damping, weights anew in each round. Parameters that fewer than three rows feel keep their start and are left out.
+// Levenberg's damping, weights anew in each round. Parameters that fewer
+// than three rows, or a fiftieth of them, feel keep their start and are left out.
 func solve(free []freeParam, residuals func(map[string]float64) ([]float64, error), rounds int) (*solution, error) {
 	if rounds <= 0 {
 		rounds = 6
@@ -81,7 +81,7 @@ func solve(free []freeParam, residuals func(map[string]float64) ([]float64, erro
 	}
 	var on []int
 	for i := range free {
-		if felt[i] >= 3 {
+		if felt[i] >= max(3, n/50) {
 			on = append(on, i)
 		}
 	}
@@ -96,7 +96,7 @@ func solve(free []freeParam, residuals func(map[string]float64) ([]float64, erro
 			}
 		}
 		for _, i := range on {
-			d := (x[i] - start[i]) / priorWidth
+			d := (x[i] - start[i]) / free[i].width
 			s += d * d / 2
 		}
 		return s
@@ -119,11 +119,11 @@ func solve(free []freeParam, residuals func(map[string]float64) ([]float64, erro
 					a[k][l] += weights[j] * columns[i][j] * columns[m][j] / (noise * noise)
 				}
 			}
-			a[k][k] += 1 / (priorWidth * priorWidth)
+			a[k][k] += 1 / (free[i].width * free[i].width)
 			for j := range r {
 				g[k] -= weights[j] * columns[i][j] * r[j] / (noise * noise)
 			}
-			g[k] -= (at[i] - start[i]) / (priorWidth * priorWidth)
+			g[k] -= (at[i] - start[i]) / (free[i].width * free[i].width)
 		}
 		return a, g
 	}
@@ -173,7 +173,7 @@ func solve(free []freeParam, residuals func(map[string]float64) ([]float64, erro
 			}
 		}
 		h *= weights[j] / (noise * noise)
-		s.leaveOut[j] = r[j] / math.Max(1-h, 0.05)
+		s.leaveOut[j] = math.Max(-5, math.Min(5, r[j]/math.Max(1-h, 0.05)))
 	}
 	for k, i := range on {
 		e := math.Sqrt(max(inverse[k][k], 0))

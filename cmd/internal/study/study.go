@@ -153,7 +153,7 @@ func Run(ctx context.Context, rows []Row, o Options) (*Report, error) {
 					b, err = t.run(ctx, l.shipped)
 				}
 				for _, i := range j.rows {
-					sheet[i], fitted[i], failed[i] = a.add(rows[i].Host), b.add(rows[i].Host), err
+					sheet[i], fitted[i], failed[i] = a.add(&rows[i]), b.add(&rows[i]), err
 				}
 				mu.Lock()
 				done++

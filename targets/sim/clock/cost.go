@@ -245,17 +245,9 @@ func (cs *costs) matrix(i int, in *plan.Instr, regs []int64) (*cost, error) {
 			Helpf("give the engine a rate: rate %s, %s -> %s", in.A.Format, in.B.Format, in.Dst.Format)
 	}
 	mm, kk, nn := in.A.Size[0].Eval(regs), in.A.Size[1].Eval(regs), in.B.Size[1].Eval(regs)
-	pad := func(n int64, to int) float64 {
-		t := int64(max(to, 1))
-		return float64((n + t - 1) / t * t)
-	}
 	name := "engine " + engine.Name
 	c := &cost{param: plan.None, reason: Matrix, useful: 2 * float64(mm) * float64(kk) * float64(nn)}
-	area := pad(mm, rate.M) * pad(nn, rate.N)
-	if engine.A == engine.B && rate.A == rate.B { // either operand can stand on the left: the transposed product, if that pads less
-		area = min(area, pad(nn, rate.M)*pad(mm, rate.N))
-	}
-	c.flops = 2 * area * pad(kk, rate.K)
+	c.flops = rate.Padded(mm, kk, nn)
 	what := fmt.Sprintf("%s: rate %s, %s -> %s", name, rate.A, rate.B, rate.Acc)
 	c.startup = ticks(m.use(name+": startup", engine.Startup))
 	c.work = whole(c.flops / (m.use(what, rate.FlopsPerCycle) * m.derate("engine", engine.Name)))

@@ -12,8 +12,7 @@
 //   - a move: the path's start-up, once for every transfer that its axes need, then as long as the slowest of the path
 //     (bytes of the wider side), the memory and the cache need. What it reads is there the memory's latency later, which
 //     overlaps with the next move. Rows in global memory count in whole units of its alignment.
-//   - a product: start-up and the tile, padded to the engine's steps, at the rate of its formats. Where both operands come from one
-//     memory the engine may take them the other way round, if that pads less;
+//   - a product: start-up and the tile, padded to the steps of the instruction that takes least, at the rate of its formats;
 //   - a vector operation: start-up and the elements at the rate of its class and format, rows divided over the units.
 //     Sigmoid is a transcendental and a division, a power two transcendentals and a multiplication; a scan is a reduction,
 //     top-k 1+log2(k) passes of sorting, grouping two.

@@ -107,12 +107,15 @@ func Spread(c *chip.Chip, by map[Reason]float64) (low, high float64) {
 }
 
 // Range is [Spread] of a run: the range in which its time lies in nine cases of ten.
-func (r *Result) Range(c *chip.Chip) (low, high float64) {
+func (r *Result) Range(c *chip.Chip) (low, high float64) { return Spread(c, r.By()) }
+
+// By divides the time of a run among reasons, in s.
+func (r *Result) By() map[Reason]float64 {
 	by := map[Reason]float64{}
 	for k := Reason(0); k < NumReasons; k++ {
 		by[k] = r.Second(r.Total[k])
 	}
-	return Spread(c, by)
+	return by
 }
 
 // Main gives the reason with the greatest part.
