@@ -299,11 +299,140 @@ func holdFlow(t *testing.T, c target, f *ir.Func, name, pipeline string) {
 	}
 }
 
-// steps is the end of a plan's text.
+// steps is what a plan's text says of buffers and steps.
 func steps(text string) string {
-	lines := strings.Split(text, "\n")
-	i := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(strings.TrimSpace(l), "step ") })
-	return strings.Join(lines[max(i, 0):], "\n")
+	var out []string
+	for _, l := range strings.Split(text, "\n") {
+		for _, w := range []string{"buffer ", "step ", "if ", "else", "loop ", "end"} {
+			if l = strings.TrimRight(l, " "); strings.HasPrefix(strings.TrimLeft(l, " "), w) && !strings.Contains(l, ": ") {
+				out = append(out, l)
+				break
+			}
+		}
+	}
+	return strings.Join(out, "\n") + "\n"
+}
+
+// TestControlPlan shows the steps that a loop with an if becomes.
+func TestControlPlan(t *testing.T) {
+	i := slices.IndexFunc(flows, func(x struct {
+		name string
+		make func(f *flow) []*ir.Value
+	}) bool {
+		return x.name == "loop in if in loop"
+	})
+	p := planned(t, targets()[0], flows[i].make)
+	irtest.Golden(t, "testdata/control.steps", []byte(steps(string(plan.Text(p, nil)))))
+}
+
+// planned is the plan of a flow, with no pass that would do away with its ifs and loops.
+func planned(t *testing.T, c target, make func(f *flow) []*ir.Value) *plan.Plan {
+	t.Helper()
+	k := makeFlow(t, make).Module
+	if _, err := passes.Run(context.Background(), k, "specialise,precision,legalise,dce,fuse", passes.Options{Chip: c.Chip, Precision: "f32", Bind: map[string]int64{"T": 3}}); err != nil {
+		t.Fatal(err)
+	}
+	p, err := Compile(k.Funcs[0], c.Chip, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func timed(t *testing.T, c target, p *plan.Plan, o clock.Options) *clock.Result {
+	t.Helper()
+	r, err := clock.Run(p, c.Chip, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestControlTime: a loop takes its rounds' time to the tick whether they are walked or not, an if that of its dearer side unless a run tells
+// which it took, and no look is free.
+func TestControlTime(t *testing.T) {
+	sums := func(n int64) func(f *flow) []*ir.Value {
+		return func(f *flow) []*ir.Value {
+			r := f.times(f.int(n), nil, []*ir.Value{f.x}, func(f *flow, i *ir.Value, v []*ir.Value) []*ir.Value {
+				return f.times(f.int(3), nil, v, func(f *flow, i *ir.Value, v []*ir.Value) []*ir.Value {
+					return []*ir.Value{f.add(v[0], f.y)}
+				})
+			})
+			return append(r, f.s)
+		}
+	}
+	for _, c := range targets() {
+		if strings.Contains(c.name, "/") {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			// Rounds that are known.
+			var took [3]clock.Ticks
+			for i, n := range []int64{10, 20, 30} {
+				p := planned(t, c, sums(n))
+				fast, exact := timed(t, c, p, clock.Options{}), timed(t, c, p, clock.Options{Exact: true})
+				if fast.Total != exact.Total {
+					t.Errorf("%d rounds take %v, walked one by one %v", n, fast.Total, exact.Total)
+				}
+				if len(fast.Data) > 0 {
+					t.Errorf("nothing is up to data, but %q", fast.Data)
+				}
+				took[i] = fast.Total.Sum()
+			}
+			if took[2]-took[1] != took[1]-took[0] || took[1] == took[0] {
+				t.Errorf("10, 20 and 30 rounds take %v", took)
+			}
+			// Rounds that data decides: what the plan assumes, or what happened.
+			p := planned(t, c, func(f *flow) []*ir.Value {
+				r := f.times(f.n, ir.A("limit", shape.Const(8)), []*ir.Value{f.x}, func(f *flow, i *ir.Value, v []*ir.Value) []*ir.Value {
+					return f.when(f.c, func(f *flow) []*ir.Value { return []*ir.Value{f.add(f.add(v[0], f.y), f.scaled(f.y, i))} }, func(f *flow) []*ir.Value { return v })
+				})
+				return append(r, f.s)
+			})
+			all := timed(t, c, p, clock.Options{})
+			if want := "loop is taken to make 8 rounds, the most it can"; !slices.Contains(all.Data, want) {
+				t.Errorf("expected %q, found %q", want, all.Data)
+			}
+			if want := "if is taken to go the first way, which takes longer"; !slices.Contains(all.Data, want) {
+				t.Errorf("expected %q, found %q", want, all.Data)
+			}
+			m, err := exec.New(p, c.Chip, nil, exec.Options{Guard: true, Workers: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			run := func(n, yes int64) *clock.Result {
+				in := map[string]*tensor.Tensor{}
+				in["n"], _ = tensor.FromI64(format.I32, nil, []int64{n})
+				in["m"] = in["n"]
+				in["c"], _ = tensor.FromI64(format.Bool, nil, []int64{yes})
+				in["x"], _ = tensor.FromF64(format.F32, []int64{3, 4}, make([]float64, 12))
+				in["y"] = in["x"]
+				if _, err := m.Run(context.Background(), in); err != nil {
+					t.Fatal(err)
+				}
+				return timed(t, c, p, clock.Options{Ran: m.Ran()})
+			}
+			if r := run(8, 1); r.Total != all.Total {
+				t.Errorf("8 rounds the dearer way take %v, assumed were %v", r.Total, all.Total)
+			}
+			none, three, cheap := run(0, 1).Total.Sum(), run(3, 1).Total.Sum(), run(3, 0).Total.Sum()
+			if !(none < cheap && cheap < three && three < all.Total.Sum()) {
+				t.Errorf("no round takes %d, three %d, cheap ones %d, eight %d", none, three, cheap, all.Total.Sum())
+			}
+			// Each round looks twice: for its number, and at the condition.
+			launch := func(r *clock.Result) (n int64) {
+				for _, s := range r.Steps {
+					if s.Launch == plan.None {
+						n += s.Count
+					}
+				}
+				return n
+			}
+			if a, b := launch(run(3, 0)), launch(run(2, 0)); a-b != 2 {
+				t.Errorf("three rounds look %d times, two %d", a, b)
+			}
+		})
+	}
 }
 
 // TestRandomControl: random modules with ifs and loops give on chips what the evaluator gives.

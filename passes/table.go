@@ -8,7 +8,7 @@ func Default(level int) string {
 	if level <= 0 {
 		return "specialise,canonicalise,dce,precision,legalise,dce,fuse{max=1}"
 	}
-	return "specialise,canonicalise,fold,unroll,cse,dce,absorb,recognise,precision,canonicalise,legalise,fold,cse,dce,fuse"
+	return "specialise,canonicalise,fold,unroll,cse,dce,absorb,recognise,precision,canonicalise,unroll,legalise,fold,cse,dce,fuse"
 }
 
 func makeTable() []*Info {
