@@ -374,7 +374,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(sample)
 	f.Add(irtest.Large(60).String())
 	for seed := range uint64(4) {
-		f.Add(irtest.Random(seed, irtest.RandomOptions{Ops: 20, Symbols: true, Weights: true, States: true, Kernels: true}).String())
+		f.Add(irtest.Random(seed, irtest.RandomOptions{Ops: 20, Symbols: true, Weights: true, States: true, Kernels: true, Control: seed%2 == 0}).String())
 	}
 	for _, c := range diag.Codes() {
 		f.Add(c.Example)

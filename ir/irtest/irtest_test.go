@@ -92,6 +92,35 @@ func TestShrink(t *testing.T) {
 	}
 }
 
+// A failure inside of an if or a loop is shrunk to that.
+func TestShrinkControl(t *testing.T) {
+	fails := func(m *ir.Module) bool {
+		found := false
+		for _, f := range m.Funcs {
+			f.Body.Walk(func(o *ir.Op) {
+				p := o.Block().Parent
+				found = found || o.Is(op.Mul) && p != nil && p.Is(op.Loop)
+			})
+		}
+		return found
+	}
+	n := 0
+	for seed := uint64(0); n < 5; seed++ {
+		m := irtest.Random(seed, irtest.RandomOptions{Ops: 60, Control: true})
+		if !fails(m) {
+			continue
+		}
+		n++
+		s := irtest.Shrink(m, fails)
+		if !fails(s) || ir.Verify(s).HasErrors() {
+			t.Fatalf("seed %d: the shrunk module does not fail", seed)
+		}
+		if s.NumOps() > 6 {
+			t.Errorf("seed %d: %d ops are left where 4 would do:\n%s", seed, s.NumOps(), s)
+		}
+	}
+}
+
 func TestWant(t *testing.T) {
 	src := diag.NewSource("a.ir", []byte("x // want \"bad x\"\ny\nz // want `no`\nw // want \"missing\"\n"))
 	list := &diag.List{}

@@ -22,6 +22,12 @@ func Shrink(m *ir.Module, fails func(*ir.Module) bool) *ir.Module {
 			changed = s.each(inline)
 			s.sweep = !changed
 		}
+		if len(innerOps(s.m)) > 0 {
+			changed = s.each(oneSide(0)) || changed
+			changed = s.each(oneSide(1)) || changed
+			changed = s.each(oneRound) || changed
+			changed = s.inner() || changed
+		}
 		changed = s.funcs() || changed
 		changed = s.results() || changed
 		changed = s.each(cut) || changed
@@ -183,6 +189,154 @@ func inline(o *ir.Op) bool {
 	return true
 }
 
+// oneSide puts one side of an if in its place.
+func oneSide(side int) func(*ir.Op) bool {
+	return func(o *ir.Op) bool {
+		if !o.Is(op.If) {
+			return false
+		}
+		replaceBy(o, o.Regions[side].Inline(o, o.Args()[1:]))
+		return true
+	}
+}
+
+// oneRound puts the first round of a loop in its place.
+func oneRound(o *ir.Op) bool {
+	if !o.Is(op.Loop) {
+		return false
+	}
+	zero := ir.At(o).Scalar(o.Arg(0).Type.Format, 0)
+	replaceBy(o, o.Regions[0].Inline(o, append([]*ir.Value{zero}, o.Args()[2:]...))[1:])
+	return true
+}
+
+func replaceBy(o *ir.Op, values []*ir.Value) {
+	for i, v := range values {
+		o.Result(i).ReplaceAllUses(v)
+	}
+	o.Erase()
+}
+
+// inner does with the ops in the regions of ifs and loops, one after another from the last on, what each does with the others.
+func (s *shrinker) inner() (changed bool) {
+	for _, change := range []func(*ir.Op) bool{oneSide(0), oneSide(1), oneRound, bypass, eraseUnread} {
+		for i := len(innerOps(s.m)) - 1; i >= 0; i-- {
+			changed = s.try(func(c *ir.Module) bool {
+				ops := innerOps(c)
+				return i < len(ops) && change(ops[i])
+			}) || changed
+		}
+	}
+	for _, change := range []func(*ir.Op) bool{keepCarried, keepGoing, dropResults, dropOperands} {
+		changed = s.try(func(c *ir.Module) bool {
+			any := false
+			for _, f := range c.Funcs {
+				f.Body.Walk(func(o *ir.Op) { any = change(o) || any })
+			}
+			return any
+		}) || changed
+	}
+	return changed
+}
+
+// eraseUnread drops an op that nothing reads.
+func eraseUnread(o *ir.Op) bool {
+	for _, r := range o.Results() {
+		if r.NumUses() > 0 {
+			return false
+		}
+	}
+	o.Erase()
+	return true
+}
+
+// keepCarried has a loop carry its values without changing them.
+func keepCarried(o *ir.Op) bool {
+	if !o.Is(op.Loop) {
+		return false
+	}
+	changed := false
+	yield := o.Regions[0].Last()
+	for i := 1; i < yield.NumArgs(); i++ {
+		if p := o.Regions[0].Params[i]; yield.Arg(i) != p {
+			yield.SetArg(i, p)
+			changed = true
+		}
+	}
+	return changed
+}
+
+// keepGoing has a loop ask the same before each round.
+func keepGoing(o *ir.Op) bool {
+	if !o.Is(op.Loop) {
+		return false
+	}
+	yield := o.Regions[0].Last()
+	if c := yield.Arg(0); c.Def() == nil && c.Index() > o.Carried() {
+		return false
+	}
+	yield.SetArg(0, o.AddArg(o.Arg(1))[0])
+	return true
+}
+
+// dropResults drops results of an if or a loop that nothing reads, and what a loop carries for them.
+func dropResults(o *ir.Op) bool {
+	if !o.Is(op.If) && !o.Is(op.Loop) {
+		return false
+	}
+	keep := make([]bool, len(o.Results()))
+	changed := false
+	for i, r := range o.Results() {
+		keep[i] = r.NumUses() > 0
+		if o.Is(op.Loop) {
+			g := o.Regions[0]
+			uses := g.Params[1+i].NumUses()
+			keep[i] = keep[i] || uses > 1 || uses == 1 && g.Last().Arg(1+i) != g.Params[1+i]
+		}
+		changed = changed || !keep[i]
+	}
+	if changed {
+		o.Keep(keep)
+	}
+	return changed
+}
+
+// innerOps are the ops in the regions of ifs and loops, in program order.
+func innerOps(m *ir.Module) []*ir.Op {
+	var out []*ir.Op
+	for _, f := range m.Funcs {
+		f.Body.Walk(func(o *ir.Op) {
+			if p := o.Block().Parent; p != nil && !p.Is(op.Kernel) && !o.Info.Terminator {
+				out = append(out, o)
+			}
+		})
+	}
+	return out
+}
+
+// dropOperands drops what the regions of an if or a loop do not read.
+func dropOperands(o *ir.Op) bool {
+	changed := false
+	if !o.Is(op.If) && !o.Is(op.Loop) {
+		return false
+	}
+	first := 1
+	if o.Is(op.Loop) {
+		first = 2 + o.Carried()
+	}
+	for i := o.NumArgs() - 1; i >= first; i-- {
+		uses := 0
+		for _, g := range o.Regions {
+			uses += g.Params[i-1].NumUses()
+		}
+		if uses == 0 {
+			o.DropArg(i)
+			changed = true
+		}
+	}
+	return changed
+}
+
 // unread drops inputs that nothing reads.
 func unread(m *ir.Module) bool {
 	changed := false
@@ -210,16 +364,25 @@ func clean(m *ir.Module) bool {
 // sweep erases ops that nothing reads.
 func sweep(m *ir.Module) {
 	for _, f := range m.Funcs {
-		for o := f.Body.Last(); o != nil; {
-			prev := o.Prev()
-			dead := !o.Info.Terminator
-			for _, r := range o.Results() {
-				dead = dead && r.NumUses() == 0
-			}
-			if dead {
-				o.Erase()
-			}
-			o = prev
+		sweepBlock(f.Body)
+	}
+}
+
+func sweepBlock(b *ir.Block) {
+	for o := b.Last(); o != nil; {
+		prev := o.Prev()
+		dead := !o.Info.Terminator
+		for _, r := range o.Results() {
+			dead = dead && r.NumUses() == 0
 		}
+		switch {
+		case dead:
+			o.Erase()
+		case o.Is(op.If), o.Is(op.Loop):
+			for _, g := range o.Regions {
+				sweepBlock(g)
+			}
+		}
+		o = prev
 	}
 }
