@@ -174,6 +174,9 @@ func (n *node) perAxis(v *ir.Value, rank, axis int) *ir.Value {
 	if k, ok := v.Type.Shape.Numel().Value(); ok && k == 1 || len(v.Type.Shape) == 0 {
 		return n.reshape(v, dims())
 	}
+	if axis < 0 || axis >= rank {
+		n.fail("%s has no axis for %s", v.Type, n.argName(0))
+	}
 	to := make(shape.Shape, rank)
 	for i := range to {
 		to[i] = shape.Const(1)

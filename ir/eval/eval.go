@@ -198,9 +198,23 @@ func (r *run) op(o *ir.Op, args []*Value) ([]*Value, error) {
 		v, err := elementwise(o, args, shapes[0])
 		return []*Value{v}, err
 	}
+	if err := rows(o, args); err != nil {
+		return nil, err
+	}
 	f := table[o.Info]
 	if f == nil {
 		return nil, fmt.Errorf("the evaluator has no meaning for %s", o.Info.Name)
 	}
 	return f(r, o, args, shapes)
+}
+
+// rows refuses indices into an axis without elements: there is nothing that they could be clamped to.
+func rows(o *ir.Op, args []*Value) error {
+	if !o.Is(op.GatherElements) && !o.Is(op.ScatterElements) {
+		return nil
+	}
+	if x := args[0].Shape; x[axis(o.Attrs.Int("axis", -1), len(x))] == 0 && numel(args[1].Shape) > 0 {
+		return fmt.Errorf("%d indices into an axis without elements", numel(args[1].Shape))
+	}
+	return nil
 }
