@@ -7,7 +7,9 @@ import (
 	"apogee/ir"
 	"apogee/ir/diag"
 	"apogee/ir/format"
+	"apogee/ir/op"
 	"apogee/ir/shape"
+	"apogee/ir/tensor"
 )
 
 func init() {
@@ -140,14 +142,16 @@ func (it *iteration) probe() (stacked []ir.Type, fits bool, err error) {
 
 // free is a value of a type of which nothing is known, for a probe.
 func (n *node) free(t ir.Type) *ir.Value {
-	zero := n.scalar(t.Format, 0)
-	delete(n.known, zero)
-	if len(t.Shape) == 0 {
-		return zero
+	zero, err := tensor.New(t.Format, nil)
+	if err != nil {
+		n.fail("%s", err)
 	}
-	v := n.broadcast(zero, t.Shape)
-	delete(n.known, v)
-	return v
+	v := n.b.Op(op.Constant, ir.A("value", zero)) // no shared one, whose number others know
+	n.built()
+	if len(t.Shape) == 0 {
+		return v
+	}
+	return n.broadcast(v, t.Shape)
 }
 
 // run runs a known number of rounds and gives the carried values and the stacked ones. Where a round needs to know what only running
