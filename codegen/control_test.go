@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"apogee/ir"
 	oracle "apogee/ir/eval"
@@ -432,6 +433,85 @@ func TestControlTime(t *testing.T) {
 				t.Errorf("three rounds look %d times, two %d", a, b)
 			}
 		})
+	}
+}
+
+// TestControlFaults: what a loop goes by and nothing wrote is found by the checker, which runs nothing, and by the guard, which checks nothing; and so
+// is a temporary whose life the plan ends within a loop that still needs it.
+func TestControlFaults(t *testing.T) {
+	c := targets()[0]
+	i := slices.IndexFunc(flows, func(x struct {
+		name string
+		make func(f *flow) []*ir.Value
+	}) bool {
+		return x.name == "no bound but the condition"
+	})
+	find := func(p *plan.Plan) *plan.Control {
+		for k := range p.Steps {
+			if p.Steps[k].Op == plan.LoopStep {
+				return p.Steps[k].Control
+			}
+		}
+		t.Fatal("the plan has no loop")
+		return nil
+	}
+	p := planned(t, c, flows[i].make)
+	x := find(p)
+	b := p.Buffers[x.Cond]
+	b.Name, b.Addr = "never", 1<<20
+	x.Cond = len(p.Buffers)
+	p.Buffers = append(p.Buffers, b)
+	if l := plan.Check(p, nil); !strings.Contains(l.Error(), "buffer never is read, but not every way here writes it") {
+		t.Errorf("the checker says: %s", l.Error())
+	}
+	m, err := exec.New(p, c.Chip, nil, exec.Options{Guard: true, Workers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := map[string]*tensor.Tensor{}
+	for _, b := range p.Buffers {
+		if b.Kind == plan.Input {
+			in[b.Name], _ = tensor.New(b.Format, b.Shape)
+		}
+	}
+	if _, err := m.Run(context.Background(), in); err == nil || !strings.Contains(err.Error(), "goes by buffer never") {
+		t.Errorf("the guard says: %v", err)
+	}
+
+	p = planned(t, c, flows[i].make)
+	p.Buffers[find(p).Cond].Last--
+	if l := plan.Check(p, nil); !strings.Contains(l.Error(), "outside its lifetime") {
+		t.Errorf("the checker says: %s", l.Error())
+	}
+	if _, err := exec.New(p, c.Chip, nil, exec.Options{}); err != nil {
+		t.Logf("and the machine: %v", err)
+	}
+}
+
+// TestControlCancelled: a loop that nothing but the caller ends is ended by the caller.
+func TestControlCancelled(t *testing.T) {
+	c := targets()[2]
+	p := planned(t, c, func(f *flow) []*ir.Value {
+		r := f.times(f.Scalar(format.I64, 1<<60), nil, []*ir.Value{f.x}, func(f *flow, _ *ir.Value, v []*ir.Value) []*ir.Value { return []*ir.Value{f.add(v[0], f.y)} })
+		return append(r, f.s)
+	})
+	m, err := exec.New(p, c.Chip, nil, exec.Options{Workers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := map[string]*tensor.Tensor{}
+	for _, b := range p.Buffers {
+		if b.Kind == plan.Input {
+			in[b.Name], _ = tensor.New(b.Format, b.Shape)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := m.Run(ctx, in); err != context.DeadlineExceeded {
+		t.Error(err)
+	}
+	if _, err := clock.Run(p, c.Chip, clock.Options{}); err == nil {
+		t.Error("2^60 rounds were timed")
 	}
 }
 
