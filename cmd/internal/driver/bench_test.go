@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"apogee/ir/diag"
+	"apogee/ir/format"
 	"apogee/ir/irtest"
 	"apogee/ir/tensor"
 	"apogee/targets/chip"
@@ -144,6 +146,69 @@ func BenchmarkLayer(b *testing.B) {
 	}
 }
 
+// BenchmarkGEMV multiplies one row by a matrix far larger than the caches, by plans as they come from the compiler, beside what the machine reads
+// a second. The matrix is a constant, packed in the first run, as weights are.
+func BenchmarkGEMV(b *testing.B) {
+	const n = 8192
+	src := fmt.Sprintf(`module @gemv {
+  func entry @gemv(%%x: f32[1,%[1]d]) -> (y) {
+    %%w = weight() {name="w"} : f32[%[1]d,%[1]d]
+    %%y = einsum(%%x, %%w) {spec="td,nd->tn"} : f32[1,%[1]d]
+    return(%%y)
+  }
+}
+`, n)
+	filled := func(shape ...int64) *tensor.Tensor {
+		v := make([]float32, tensorSize(shape))
+		for i := range v {
+			v[i] = float32(i%13-6) / 64
+		}
+		t, err := tensor.FromF32(format.F32, shape, v)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return t
+	}
+	memory := make([]float32, n*n)
+	for i := range memory {
+		memory[i] = 1 // pages of its own
+	}
+	for _, target := range []string{"loongson-3c6000", "nvidia-h100", "ascend-910b", "hygon-k100-ai"} {
+		c, err := chip.Load(target)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, workers := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%s/N=%d/workers=%d", target, n, workers), func(b *testing.B) {
+				m := &Model{Path: "gemv", IR: []byte(src), Warnings: &diag.List{}}
+				built, err := m.Compile(context.Background(), Request{Chip: c, Precision: "f32"})
+				if err != nil {
+					b.Fatal(err)
+				}
+				mach, err := exec.New(built.Plan, c, oneWeight{filled(n, n)}, exec.Options{Workers: workers})
+				if err != nil {
+					b.Fatal(err)
+				}
+				in := Tensors{"x": filled(1, n)}
+				// The machine's rate drifts: each run has a probe beside it.
+				took, read := 0.0, 0.0
+				for i := 0; b.Loop(); i++ {
+					start := time.Now()
+					if _, err := mach.Run(context.Background(), in); err != nil {
+						b.Fatal(err)
+					}
+					took += time.Since(start).Seconds()
+					b.StopTimer()
+					read += 4 * n * n / kernels.ProbeReadRate(memory, workers)
+					b.StartTimer()
+				}
+				b.ReportMetric(4*n*n*float64(b.N)/took/1e9, "GB/s")
+				b.ReportMetric(100*read/took, "%read")
+			})
+		}
+	}
+}
+
 func tensorSize(shape []int64) int64 {
 	n := int64(1)
 	for _, d := range shape {
@@ -151,3 +216,8 @@ func tensorSize(shape []int64) int64 {
 	}
 	return n
 }
+
+// oneWeight answers with one tensor whatever is asked for.
+type oneWeight struct{ t *tensor.Tensor }
+
+func (w oneWeight) Tensor(string) (*tensor.Tensor, error) { return w.t, nil }

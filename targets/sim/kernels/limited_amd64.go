@@ -122,7 +122,7 @@ func (g *limitedProduct) fits() bool {
 // runLimited adds the products of up to 4 rows and one panel to c.
 func (g *limitedProduct) runLimited(rows, cols int, pa, panel []float32, c *[4][tileN]float32, with *limitedWith) {
 	k, group, a, b, out := g.kk, g.l.Group, unsafe.SliceData(pa), unsafe.SliceData(panel), &c[0][0]
-	if active >= AVX512 {
+	if active >= AVX512 && (cols > 16 || rows > 2) { // narrower vectors waste less on few columns
 		switch rows {
 		case 1:
 			limited512x1(k, group, a, b, out, &with[0])

@@ -53,10 +53,15 @@ func packColumns(panel, b []float32, k, cols, ldb int) {
 	if cols < tileN {
 		clear(panel)
 	}
+	doneCols, doneSteps := turn(panel, b, k, cols, ldb)
 	for p := 0; p < k; p += 16 {
 		h := min(16, k-p)
 		block := panel[p*tileN:][:h*tileN]
-		for j := range cols {
+		first := 0
+		if p+h <= doneSteps {
+			first = doneCols
+		}
+		for j := first; j < cols; j++ {
 			for q, v := range b[j*ldb+p:][:h] {
 				block[q*tileN+j] = v
 			}

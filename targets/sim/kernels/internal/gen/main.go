@@ -29,6 +29,7 @@ var units = []unit{
 	{"tile", emitTiles},
 	{"int8", emitInt8},
 	{"limited", emitLimited},
+	{"turn", emitTurn},
 	{"vector", emitVectors},
 	{"math", emitMath},
 	{"probe", emitProbes},
