@@ -107,12 +107,54 @@ func (p Port) String() string {
 // Inputs are the graph's inputs in its order, those with an initialiser left out: those are weights.
 func (m *Model) Inputs() []Port {
 	var out []Port
+	alone := map[string]bool{} // symbols that are a dimension by themselves
 	for _, i := range m.proto.Graph.Input {
 		if m.tensors[i.Name] == nil {
 			out = append(out, portOf(i, true))
+			eachDimParam(i, func(_ int, text string) { alone[text] = true })
 		}
 	}
+	at := 0
+	for _, i := range m.proto.Graph.Input {
+		if m.tensors[i.Name] != nil {
+			continue
+		}
+		p := out[at]
+		at++
+		eachDimParam(i, func(axis int, text string) {
+			if d, ok := expression(text, alone); ok && p.Shape != nil {
+				p.Shape[axis] = d
+			}
+		})
+	}
 	return out
+}
+
+// eachDimParam calls f for the dimensions of an input that have a name.
+func eachDimParam(v *pb.ValueInfoProto, f func(axis int, text string)) {
+	for i, d := range v.GetType().GetTensorType().GetShape().GetDim() {
+		if text := d.GetDimParam(); text != "" {
+			f(i, text)
+		}
+	}
+}
+
+// expression reads the name of a dimension that is arithmetic over other dimensions of inputs, such as 2*past+1, as exporters write
+// what they know of a shape. Without those it is a name like any other.
+func expression(text string, alone map[string]bool) (shape.Dim, bool) {
+	if !strings.ContainsAny(text, "+-*(") {
+		return shape.Dim{}, false
+	}
+	d, err := shape.ParseDim(text)
+	if err != nil || d.IsConst() {
+		return shape.Dim{}, false
+	}
+	for _, s := range d.Symbols() {
+		if !alone[s] || Symbol(s) != s {
+			return shape.Dim{}, false
+		}
+	}
+	return d, true
 }
 
 // Outputs are the graph's outputs in its order.

@@ -6,6 +6,7 @@ import (
 
 	"apogee/ir"
 	"apogee/ir/op"
+	"apogee/ir/shape"
 	"apogee/ir/tensor"
 )
 
@@ -44,6 +45,13 @@ func (e *Evaluator) Run(ctx context.Context, f *ir.Func, inputs, states map[stri
 	}
 	vals := map[*ir.Value]*Value{}
 	n := len(f.Inputs())
+	for i, p := range f.Body.Params { // an input may have an expression over what a later one binds
+		if t := inputs[p.Name]; t != nil && i < n {
+			Bind(p.Type, t, env)
+		} else if t := states[p.Name]; t != nil && i >= n {
+			Bind(p.Type, t, env)
+		}
+	}
 	for i, p := range f.Body.Params {
 		from, what := inputs, "input"
 		if i >= n {
@@ -100,18 +108,28 @@ func (e *Evaluator) Run(ctx context.Context, f *ir.Func, inputs, states map[stri
 	return results, next, nil
 }
 
+// Bind gives the symbols that are dimensions of a type by themselves the values that they have in a tensor, where env has none.
+func Bind(t ir.Type, x *tensor.Tensor, env map[string]int64) {
+	if len(x.Shape) != len(t.Shape) {
+		return
+	}
+	for i, d := range t.Shape {
+		if s := d.Symbols(); len(s) == 1 && d == shape.Sym(s[0]) {
+			if _, ok := env[s[0]]; !ok {
+				env[s[0]] = x.Shape[i]
+			}
+		}
+	}
+}
+
 // Match holds a tensor against a parameter's type and binds the type's symbols in env.
 func Match(t ir.Type, x *tensor.Tensor, env map[string]int64) error {
 	bad := func() error { return fmt.Errorf("expected %s, found %s%v", t, x.Format, x.Shape) }
 	if x.Format != t.Format || len(x.Shape) != len(t.Shape) {
 		return bad()
 	}
+	Bind(t, x, env)
 	for i, d := range t.Shape {
-		if s := d.Symbols(); len(s) == 1 && d.String() == s[0] {
-			if _, ok := env[s[0]]; !ok {
-				env[s[0]] = x.Shape[i]
-			}
-		}
 		if n, err := d.Eval(env); err != nil || n != x.Shape[i] {
 			return bad()
 		}

@@ -94,6 +94,11 @@ func (m *Model) bindInputs(given Tensors, bind map[string]int64) (Tensors, error
 			return nil, noInput(onnxEntry, n, names)
 		}
 	}
+	for _, p := range m.ONNX.Inputs() { // an input may have an expression over what a later one binds
+		if t := given[p.Name]; t != nil && p.Shape != nil {
+			eval.Bind(ir.Type{Format: p.Format, Shape: p.Shape}, t, bind)
+		}
+	}
 	for _, p := range m.ONNX.Inputs() {
 		t := given[p.Name]
 		if t == nil || p.Err != nil || !p.Format.Valid() {

@@ -47,6 +47,11 @@ func adapt(entry string, params []param, inputs Tensors, bind map[string]int64) 
 			return nil, noInput(entry, n, names)
 		}
 	}
+	for _, p := range params { // an input may have an expression over what a later one binds
+		if t := inputs[p.name]; t != nil {
+			eval.Bind(p.typ, t, bind)
+		}
+	}
 	for _, p := range params {
 		t := inputs[p.name]
 		if t == nil {

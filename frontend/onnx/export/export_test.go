@@ -6,20 +6,20 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"apogee/frontend/onnx"
 	"apogee/frontend/onnx/export"
 	"apogee/ir"
 	"apogee/ir/eval"
-	"apogee/ir/format"
 	"apogee/ir/op"
 	"apogee/ir/random"
 	"apogee/ir/tensor"
 )
 
 var (
-	seeds = flag.Int("seeds", 60, "how many random modules are exported and imported again")
+	seeds = flag.Int("seeds", 100, "how many random modules are exported and imported again")
 	from  = flag.Int("from", 0, "the first seed")
 )
 
@@ -90,8 +90,8 @@ func given(t testing.TB, f *ir.Func, seed uint64) (inputs, states, all map[strin
 	return inputs, states, all
 }
 
-// exportable are the ops whose random forms ONNX holds.
-func exportable(i *op.Info) bool { return true }
+// exportable leaves out bitcast, which shows the last bit of what was rounded before it as a number; TestBitcast has it.
+func exportable(i *op.Info) bool { return i != op.Bitcast }
 
 // Random modules compute the same after export and import.
 func TestRandomModules(t *testing.T) {
@@ -106,7 +106,13 @@ func TestRandomModules(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := export.Convert(f, export.Options{Weights: checkpoint(w)}); err != nil {
+			opt := export.Options{Weights: checkpoint(w)}
+			_, err = export.Convert(f, opt)
+			if err != nil && strings.Contains(err.Error(), "the symbol") {
+				opt.Bind = random.Env()
+				_, err = export.Convert(f, opt)
+			}
+			if err != nil { // rounding to a format that ONNX does not have
 				refused++
 				t.Skip(err)
 			}
@@ -119,15 +125,18 @@ func TestRandomModules(t *testing.T) {
 			for n, v := range next {
 				want[n+".next"] = v
 			}
-			data := converted(t, f, export.Options{Weights: checkpoint(w)})
+			data := converted(t, f, opt)
 			_, got := imported(t, data, all)
 			same(t, f.Module, got, want)
-			if again := converted(t, f, export.Options{Weights: checkpoint(w)}); !bytes.Equal(again, data) {
+			if again := converted(t, f, opt); !bytes.Equal(again, data) {
 				t.Error("two exports differ")
 			}
 		})
 	}
 	t.Logf("%d of %d were refused", refused, *seeds)
+	if refused > *seeds/5 {
+		t.Errorf("%d of %d modules cannot be exported", refused, *seeds)
+	}
 }
 
 // same holds results against those of the module: integers are equal, floats differ by roundings of their format.
@@ -148,13 +157,14 @@ func same(t testing.TB, m *ir.Module, got, want map[string]*tensor.Tensor) {
 		}
 		rtol, atol := 0.0, 0.0
 		if w.Format.IsFloat() {
-			rtol = math.Max(1e-4, math.Ldexp(1, -w.Format.Info().ManBits))
-			atol = math.Max(1e-5, rtol/16)
+			rtol = math.Max(1e-4, math.Ldexp(4, -w.Format.Info().ManBits))
+			atol = math.Max(1e-5, rtol)
+			if w.Format.Bits() > 16 {
+				atol = 1e-5
+			}
 		}
 		if err := tensor.AllClose(g, w, rtol, atol); err != nil {
 			t.Errorf("result %s: %s\n%s", name, err, m)
 		}
 	}
 }
-
-var _ = format.F32
