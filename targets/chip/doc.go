@@ -4,6 +4,9 @@
 //
 // The way through: text → statements ([Parse], generic, with positions) → one file laid over the one it
 // extends → [Chip] (names, units and required numbers checked) → [Check] (does the whole make sense).
+// A description is graded by how much of what times lean on is known ([Chip.Grade]). A machine of several chips is a [System]. [New] begins
+// a file for a user to fill in.
+//
 // Every mistake of a file is reported at once, at its place. An unknown key, unit or name is an error and never
 // ignored; a missing number is an error and never a default.
 //

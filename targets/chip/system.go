@@ -5,6 +5,7 @@ import (
 	"math"
 	"path/filepath"
 	"regexp"
+	"sort"
 	"strings"
 
 	"apogee/ir/diag"
@@ -288,6 +289,12 @@ func ReadSystem(src *diag.Source, open Opener) (*System, *diag.List) {
 			joined.Links = append(joined.Links, &own)
 		}
 	}
+	reach := map[string]int{}
+	for i, name := range LinkScopes {
+		reach[name] = i
+	}
+	joined.Links = append([]*Link{}, joined.Links...)
+	sort.SliceStable(joined.Links, func(i, j int) bool { return reach[joined.Links[i].Scope] < reach[joined.Links[j].Scope] })
 	sys.Chip, sys.Links = &joined, joined.Links
 	sub := &diag.List{}
 	checkSystem(sys, sub)
