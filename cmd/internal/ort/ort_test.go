@@ -6,11 +6,14 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"path/filepath"
 	"testing"
 
+	"apogee/cmd/internal/driver"
 	"apogee/cmd/internal/ort"
 	"apogee/frontend/onnx/export"
 	"apogee/ir/eval"
+	"apogee/ir/irtest"
 	"apogee/ir/random"
 	"apogee/ir/tensor"
 )
@@ -118,4 +121,78 @@ func equal(g ort.Result, want map[string]*tensor.Tensor) error {
 		}
 	}
 	return nil
+}
+
+// The examples give the same on ONNX Runtime as on the reference, their symbols kept.
+func TestExamples(t *testing.T) {
+	r := ort.Find(t)
+	ctx := context.Background()
+	root := filepath.Join(irtest.Root(t), "examples")
+	var jobs []ort.Job
+	var wants []map[string]*tensor.Tensor
+	var names []string
+	for _, e := range []struct {
+		path, entry string
+		env         map[string]int64
+	}{
+		{"norm.mg", "layer", map[string]int64{"T": 5, "N": 3}},
+		{"linear_attention.mg", "step", map[string]int64{"B": 2, "T": 3, "H": 4}},
+		{"r1-nano", "prefill", map[string]int64{"B": 1, "T": 33, "S": 40}},
+		{"r1-nano", "decode", map[string]int64{"B": 2, "T": 1, "S": 9}},
+	} {
+		m, err := driver.Open(filepath.Join(root, e.path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		_, f, err := m.Lower(driver.Request{Entry: e.entry})
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := export.Convert(f, export.Options{Weights: m.Weights()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var data bytes.Buffer
+		if err := file.Write(&data); err != nil {
+			t.Fatal(err)
+		}
+		list, err := random.Inputs(f, 7, e.env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inputs, states, all := map[string]*tensor.Tensor{}, map[string]*tensor.Tensor{}, map[string]*tensor.Tensor{}
+		for i, p := range f.Body.Params {
+			if all[p.Name] = list[i]; i < len(f.Inputs()) {
+				inputs[p.Name] = list[i]
+			} else {
+				states[p.Name] = list[i]
+			}
+		}
+		ev := &eval.Evaluator{Weights: m.Weights(), Bind: e.env}
+		want, next, err := ev.Run(ctx, f, inputs, states)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n, v := range next {
+			want[n+".next"] = v
+		}
+		jobs = append(jobs, ort.Job{Model: data.Bytes(), Inputs: all})
+		wants, names = append(wants, want), append(names, e.path+" "+e.entry)
+	}
+	got, err := r.Run(ctx, t.TempDir(), jobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, g := range got {
+		if err := equal(g, wants[i]); err != nil {
+			t.Errorf("%s: %s", names[i], err)
+			continue
+		}
+		for n, w := range wants[i] {
+			if d, err := tensor.Compare(g.Outputs[n], w, 1e-3, 1e-5); err == nil {
+				t.Logf("%s: %s: %s", names[i], n, d)
+			}
+		}
+	}
 }
