@@ -239,6 +239,11 @@ func maxUnpool(n *node) {
 	n.set(0, y)
 }
 
+// roundAway rounds halves away from zero, as Fast R-CNN, which the operator is of, places regions. The specification does not say.
+func (n *node) roundAway(x *ir.Value) *ir.Value {
+	return n.mul(n.do(op.Sign, nil, x), n.do(op.Floor, nil, n.addc(n.abs(x), 0.5)))
+}
+
 func maxRoiPool(n *node) {
 	x, rois := n.arg(0), n.arg(1) // [N,C,H,W], [R,5]: batch, x1, y1, x2, y2
 	pooled := n.attrInts("pooled_shape")
@@ -253,8 +258,8 @@ func maxRoiPool(n *node) {
 	for axis, c := range [][2]int64{{2, 4}, {1, 3}} {
 		size := x.Type.Shape[2+axis]
 		bins := pooled[axis]
-		first := n.do(op.Round, nil, n.mulc(column(c[0]), scale))
-		last := n.do(op.Round, nil, n.mulc(column(c[1]), scale))
+		first := n.roundAway(n.mulc(column(c[0]), scale))
+		last := n.roundAway(n.mulc(column(c[1]), scale))
 		length := n.maxc(n.addc(n.sub(last, first), 1), 1)
 		step := n.unsqueeze(n.divc(length, float64(bins)), 1)
 		bin := n.iota(f, dims(1, bins), 1)

@@ -33,6 +33,7 @@ type resizing struct {
 	exclude  bool    // exclude_outside
 	extra    float64 // extrapolation_value
 	hasExtra bool
+	single   bool // places are computed in f32
 }
 
 // resize10 is the first form: places are x/scale, nearest ones rounded down.
@@ -53,7 +54,7 @@ func (n *node) resize10(scales []float64) {
 			continue
 		}
 		in := n.size(x.Type.Shape[i], "an axis that is resized")
-		r := &resizing{in: in, out: n.outSize(float64(in) * s), scale: s, place: "asymmetric", mode: mode, nearest: "floor"}
+		r := &resizing{in: in, out: n.outSize(float64(in) * s), scale: s, place: "asymmetric", mode: mode, nearest: "floor", single: true}
 		x = n.resizeAxis(x, i, r)
 	}
 	n.set(0, x)
@@ -108,7 +109,7 @@ func resize(n *node) {
 			if !(s > 0) {
 				n.fail("scale %v is not positive", s)
 			}
-			plan[k].scale = s
+			plan[k].scale, plan[k].single = s, true
 			if s == 1 && place != "tf_crop_and_resize" {
 				continue
 			}
@@ -152,7 +153,7 @@ func resize(n *node) {
 			n.fail("roi has %d elements for %d axes, expected two each", len(roi), len(axes))
 		}
 		for k := range plan {
-			plan[k].lo, plan[k].hi = roi[k], roi[len(axes)+k]
+			plan[k].lo, plan[k].hi, plan[k].single = roi[k], roi[len(axes)+k], true
 		}
 	}
 	for k, ax := range axes {
@@ -163,9 +164,18 @@ func resize(n *node) {
 	n.set(0, x)
 }
 
-// at gives the place of output o among the input's elements.
+// at gives the place of output o among the input's elements. Scales and regions are f32, and so are places that come of them: where
+// one falls on a boundary, rounding decides. A scale that is a quotient of sizes is exact enough to need none.
 func (r *resizing) at(o int64) float64 {
-	x, in, out := float64(o), float64(r.in), r.scale*float64(r.in)
+	if r.single {
+		return float64(place(r, float32(o), float32(r.in), float32(r.scale), float32(r.lo), float32(r.hi)))
+	}
+	return place(r, float64(o), float64(r.in), r.scale, r.lo, r.hi)
+}
+
+// place is at in the arithmetic of a type.
+func place[T float32 | float64](r *resizing, x, in, scale, lo, hi T) T {
+	out := scale * in
 	switch r.place {
 	case "align_corners":
 		if out == 1 {
@@ -173,22 +183,22 @@ func (r *resizing) at(o int64) float64 {
 		}
 		return x * (in - 1) / (out - 1)
 	case "asymmetric":
-		return x / r.scale
+		return x / scale
 	case "tf_crop_and_resize":
 		if out == 1 {
-			return (r.hi-r.lo)*(in-1)/2 + r.lo*(in-1)
+			return (hi-lo)*(in-1)/2 + lo*(in-1)
 		}
-		return x*(r.hi-r.lo)*(in-1)/(out-1) + r.lo*(in-1)
+		return x*(hi-lo)*(in-1)/(out-1) + lo*(in-1)
 	case "pytorch_half_pixel":
 		if out == 1 {
 			return -0.5
 		}
 	case "tf_half_pixel_for_nn":
-		return (x + 0.5) / r.scale
+		return (x + 0.5) / scale
 	case "half_pixel_symmetric":
-		return in/2*(1-float64(r.out)/out) + (x+0.5)/r.scale - 0.5
+		return in/2*(1-T(r.out)/out) + (x+0.5)/scale - 0.5
 	}
-	return (x+0.5)/r.scale - 0.5
+	return (x+0.5)/scale - 0.5
 }
 
 // weights gives the elements that output o is made of, the first one's index and their weights. Indices may be outside.
