@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/pflag"
 
+	"apogee/frontend/onnx"
 	"apogee/ir/op"
 )
 
@@ -17,11 +19,15 @@ func init() {
 	register(&command{
 		name: "ops", args: "[OP…]", short: "Print the table of IR operations",
 		long:    "Without arguments, one line an op; with names, everything about them.",
-		example: "  apogee ops\n  apogee ops einsum attention\n  apogee ops --markdown > docs/ops.md",
+		example: "  apogee ops\n  apogee ops einsum attention\n  apogee ops --markdown > docs/ops.md\n  apogee ops --onnx Reshape Resize",
 		setup: func(f *pflag.FlagSet) func(context.Context, *app, []string) error {
 			md := f.Bool("markdown", false, "print the reference page, docs/ops.md")
 			asJSON := f.Bool("json", false, "print JSON")
+			foreign := f.Bool("onnx", false, "print the table of ONNX operators that are imported instead: the version from which a lowering holds, and what it does")
 			return func(_ context.Context, a *app, args []string) error {
+				if *foreign {
+					return onnxOperators(a.out, args)
+				}
 				list := op.All()
 				if len(args) > 0 {
 					list = nil
@@ -53,6 +59,36 @@ func init() {
 			}
 		},
 	})
+}
+
+// onnxOperators prints the importer's table, or the rows of some operators.
+func onnxOperators(w io.Writer, names []string) error {
+	rows := onnx.Operators()
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	known := map[string]bool{}
+	for _, r := range rows {
+		known[r.Op] = true
+	}
+	for _, n := range names {
+		if !known[n] {
+			var all []string
+			for _, r := range rows {
+				all = append(all, r.Op)
+			}
+			return unknownName("ONNX operator", n, all)
+		}
+	}
+	for _, r := range rows {
+		if len(names) > 0 && !slices.Contains(names, r.Op) {
+			continue
+		}
+		name := r.Op
+		if r.Domain != "" {
+			name = r.Domain + "." + name
+		}
+		fmt.Fprintf(t, "%s\t%d\t%s\n", name, r.Since, r.Doc)
+	}
+	return t.Flush()
 }
 
 func firstSentence(s string) string {

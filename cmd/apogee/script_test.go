@@ -31,7 +31,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       *update,
 		RequireExplicitExec: false,
 		Setup: func(e *testscript.Env) error {
-			for _, n := range []string{"r1-nano", "norm.mg", "deepseek-v3"} {
+			for _, n := range []string{"r1-nano", "norm.mg", "deepseek-v3", "digits"} {
 				if err := os.Symlink(filepath.Join(examples, n), filepath.Join(e.WorkDir, n)); err != nil {
 					return err
 				}

@@ -57,10 +57,13 @@ type Options struct {
 	Done func(r Result)
 }
 
-// Find gives the test folders below a root, in the order of their paths: those that hold a model.onnx.
+// Find gives the test folders below a root, which may be a link, in the order of their paths: those that hold a model.onnx.
 func Find(root string) ([]string, error) {
+	if i, err := os.Stat(root); err != nil || !i.IsDir() {
+		return nil, fmt.Errorf("%s: this is no folder; expected one with tests, each a folder with a model.onnx", root)
+	}
 	var out []string
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(root+string(filepath.Separator), func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
