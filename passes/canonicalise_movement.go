@@ -55,6 +55,17 @@ var movementRules = rewrite.Set{
 		},
 	},
 	{
+		Name: "ReshapeRepeated", Doc: "One element repeated to a shape and then given another is repeated to that.", Roots: []*op.Info{op.Reshape},
+		Apply: func(r *rewrite.Rewriter, o *ir.Op) bool {
+			d := o.Arg(0).Def()
+			if d == nil || !d.Is(op.Broadcast) || d.Arg(0).Type.Rank() != 0 {
+				return false
+			}
+			r.Replace(o, r.At(o).Op(op.Broadcast, ir.A("shape", o.Result(0).Type.Shape), d.Arg(0)))
+			return true
+		},
+	},
+	{
 		Name: "ShapeIota", Doc: "An iota along its only long axis that is given axes of one element is an iota of that shape.", Roots: []*op.Info{op.Reshape},
 		Apply: func(r *rewrite.Rewriter, o *ir.Op) bool {
 			d := o.Arg(0).Def()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -60,6 +61,7 @@ type Result struct {
 	Chip     string    `json:"chip"`
 	Cells    []Cell    `json:"cells"`
 	Patterns []Outcome `json:"patterns"`
+	Models   []Outcome `json:"models"`
 	Random   []Outcome `json:"random,omitempty"` // those that failed
 	// RandomTried is how many random modules there were.
 	RandomTried int `json:"random_tried"`
@@ -79,7 +81,7 @@ func (r *Result) Failed() (n int) {
 			n++
 		}
 	}
-	for _, o := range append(append([]Outcome{}, r.Patterns...), r.Random...) {
+	for _, o := range slices.Concat(r.Patterns, r.Models, r.Random) {
 		if o.Error != "" {
 			n++
 		}
@@ -140,6 +142,10 @@ func Check(ctx context.Context, c *chip.Chip, opt Options) (*Result, error) {
 					r.Patterns[k].Error = err.Error()
 				}
 			})
+		}
+		r.Models = make([]Outcome, len(models))
+		for k := range models {
+			work = append(work, func() { r.Models[k] = s.model(ctx, &models[k]) })
 		}
 		if !opt.Quick {
 			r.RandomTried = opt.Random

@@ -3,6 +3,7 @@ package conform_test
 import (
 	"context"
 	"flag"
+	"slices"
 	"testing"
 
 	"apogee/cmd/internal/conform"
@@ -44,7 +45,7 @@ func TestFamilies(t *testing.T) {
 				t.Logf("%s %s %s %s %.3g us", c.Op, c.Format, c.Status, c.How, c.Seconds*1e6)
 			}
 		}
-		for _, o := range append(r.Patterns, r.Random...) {
+		for _, o := range slices.Concat(r.Patterns, r.Models, r.Random) {
 			if o.Error != "" {
 				t.Errorf("%s on %s: %s", o.Name, name, o.Error)
 			}

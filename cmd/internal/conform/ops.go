@@ -16,7 +16,7 @@ type recipe func(b *builder, i *op.Info, f format.Format)
 var recipes = map[*op.Info]recipe{
 	op.Cast: casts, op.Bitcast: bitcasts, op.Select: selects, op.Iota: iotas,
 	op.Reduce: reduces, op.Cumsum: cumsums, op.TopK: topKs, op.ArgMax: argMaxes, op.GroupRows: groupRows, op.Einsum: einsums,
-	op.Reshape: reshapes, op.Transpose: transposes, op.Broadcast: broadcasts, op.Slice: slices, op.Concat: concats, op.Pad: pads,
+	op.Reshape: reshapes, op.Transpose: transposes, op.Broadcast: broadcasts, op.Slice: sliced, op.Concat: concats, op.Pad: pads,
 	op.Reverse: reverses, op.Window: windows, op.Gather: gathers, op.GatherElements: gatherElements, op.ScatterElements: scatters, op.Update: updates,
 	op.Dequantize: dequantises, op.Quantize: quantises, op.ScaledMatmul: scaledMatmuls, op.Attention: attentions, op.GroupedMatmul: groupedMatmuls,
 }
@@ -301,7 +301,7 @@ func broadcasts(b *builder, i *op.Info, f format.Format) {
 	b.op(i, ir.A("shape", shape.Of(2, 0, 8)), b.x(f, 1, 8))
 }
 
-func slices(b *builder, i *op.Info, f format.Format) {
+func sliced(b *builder, i *op.Info, f format.Format) {
 	if b.std {
 		b.op(i, ir.A("axis", 1, "start", shape.Const(0), "limit", shape.Const(512)), b.x(f, standard...))
 		return

@@ -136,6 +136,16 @@ func (r *Result) WriteSummary(w io.Writer) error {
 	if len(r.Patterns) > 0 {
 		fmt.Fprintf(w, "%d patterns: %d wrong\n", len(r.Patterns), bad)
 	}
+	bad = 0
+	for _, o := range r.Models {
+		if o.Error != "" {
+			bad++
+			fmt.Fprintf(w, "  wrong: %s: %s\n", o.Name, o.Error)
+		}
+	}
+	if len(r.Models) > 0 {
+		fmt.Fprintf(w, "%d small models, prefill and decode: %d wrong\n", len(r.Models), bad)
+	}
 	for _, o := range r.Random {
 		fmt.Fprintf(w, "  wrong: %s: %s\n", o.Name, o.Error)
 	}
