@@ -13,7 +13,6 @@ type reader struct {
 	clock      float64 // Hz; 0 while unknown
 	refs       []ref
 	usedSource map[string]bool
-	peakUnits  map[int]string // of peaks, by index: the unit as written
 	auto       []string
 	autoAt     diag.Range
 }
