@@ -71,7 +71,7 @@ What ONNX cannot hold, such as rounding to a format that it does not have, is li
 					if err != nil {
 						return err
 					}
-					beside = fmt.Sprintf(", %s of weights in %s", size(x.WeightBytes()), *out+".data")
+					beside = " in " + *out + ".data"
 					if n, err = x.Size(); err != nil {
 						return err
 					}
@@ -89,7 +89,8 @@ What ONNX cannot hold, such as rounding to a format that it does not have, is li
 				if err := a.files.Commit(); err != nil {
 					return err
 				}
-				fmt.Fprintf(a.out, "%s: entry %s in operator set %d, %d nodes, %d weights and constants, %s%s\n", *out, fn.Name, x.Opset(), x.Nodes(), x.Initialisers(), size(n), beside)
+				fmt.Fprintf(a.out, "%s: entry %s in operator set %d, %d nodes, %d weights and constants, %s of weights%s\n", *out, fn.Name, x.Opset(), x.Nodes(), x.Initialisers(),
+					size(x.WeightBytes()), beside)
 				return nil
 			}
 		},
