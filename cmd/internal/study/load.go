@@ -48,7 +48,7 @@ var layouts = []layout{
 	{"elements", []string{"elements", "gelements_per_s"}, readElements},
 	{"all-reduce", []string{"bytes", "latency_us"}, readAllReduce},
 	{"transformer", []string{"operator", "latency_s"}, readTransformer},
-	{"cases", []string{"chip", "kind", "format", "seconds"}, readCases},
+	{"cases", []string{"kind", "format", "seconds"}, readCases},
 }
 
 // Load reads all tables of measurements below a folder, or one table: files that end in .csv or .tsv and whose header is one of the
@@ -65,11 +65,15 @@ func Load(path string) (rows []Row, skipped []string, err error) {
 	}
 	var files []string
 	if info.IsDir() {
-		err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		root, err := filepath.EvalSymlinks(path) // a link is walked as what it points to
+		if err != nil {
+			return nil, nil, err
+		}
+		err = filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
 			if err != nil {
 				return err
 			}
-			if d.IsDir() && p != path && (strings.HasPrefix(d.Name(), ".") || unmeasured[d.Name()]) {
+			if d.IsDir() && p != root && (strings.HasPrefix(d.Name(), ".") || unmeasured[d.Name()]) {
 				return filepath.SkipDir
 			}
 			if ext := strings.ToLower(filepath.Ext(p)); d.Type().IsRegular() && (ext == ".csv" || ext == ".tsv") {

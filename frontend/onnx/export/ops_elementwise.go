@@ -50,9 +50,8 @@ func init() {
 		node string
 	}{{op.Max, "Max"}, {op.Min, "Min"}} {
 		node := r.node
-		register(Row{Op: r.op, Doc: node + "; of u64 with the upper bit turned.", emit: one1(func(x *exporter, o *ir.Op, a []string) string {
-			f := o.Arg(0).Type.Format
-			return x.ordered(x.n(node, x.ordered(a[0], f), x.ordered(a[1], f)), f)
+		register(Row{Op: r.op, Doc: node + "; of what is carried in i64 a comparison and Where.", emit: one1(func(x *exporter, o *ir.Op, a []string) string {
+			return x.extreme(node, a[0], a[1], o.Arg(0).Type.Format)
 		})})
 	}
 	register(
@@ -73,7 +72,7 @@ func init() {
 			case f.IsFloat():
 				return x.n("Where", x.n("IsNaN", a[0]), a[0], x.n("Sign", a[0]))
 			}
-			return x.n("Sign", a[0])
+			return x.sign(a[0], carrier(o.Result(0).Type.Format))
 		})},
 		Row{Op: op.Eq, Doc: "Equal.", emit: one1(func(x *exporter, _ *ir.Op, a []string) string { return x.n("Equal", a...) })},
 		Row{Op: op.Ne, Doc: "Not of Equal.", emit: one1(func(x *exporter, _ *ir.Op, a []string) string { return x.n("Not", x.n("Equal", a...)) })},
@@ -144,6 +143,25 @@ func init() {
 			return x.bitcast(a[0], o.Arg(0).Type.Format, o.Result(0).Type.Format)
 		})},
 	)
+}
+
+// extreme is Max or Min of two values of a format. Compiled with some vector instructions, ONNX Runtime's kernels for i64 compare
+// only the lower halves (seen in 1.30 for numbers from 2^31 to 2^32); its comparisons do not.
+func (x *exporter) extreme(node, a, b string, f format.Format) string {
+	if carrier(f) != format.I64 {
+		return x.n(node, a, b)
+	}
+	compare := map[string]string{"Max": "Greater", "Min": "Less"}[node]
+	return x.n("Where", x.n(compare, x.ordered(a, f), x.ordered(b, f)), a, b)
+}
+
+// sign is Sign of a carrier; see extreme for i64.
+func (x *exporter) sign(v string, c format.Format) string {
+	if c != format.I64 {
+		return x.n("Sign", v)
+	}
+	zero := x.ints(c, nil, 0)
+	return x.n("Sub", x.to(x.n("Greater", v, zero), c), x.to(x.n("Less", v, zero), c))
 }
 
 // unsignedOf is the unsigned format as wide as a carrier.

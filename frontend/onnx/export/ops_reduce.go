@@ -142,17 +142,13 @@ func (x *exporter) cumulative(o *ir.Op, a []string) string {
 	step := ir.Type{Format: c, Shape: rest}
 	start := x.n("Expand", x.first(kind, t.Format), x.dims(rest))
 	node := map[string]string{"prod": "Mul", "max": "Max", "min": "Min"}[kind]
-	order := func(v string) string {
-		if kind == "prod" {
-			return v
-		}
-		return x.ordered(v, t.Format)
-	}
 	base := x.base
 	sum, next := x.fresh(base+"_sum"), x.fresh(base+"_next")
 	body := x.subgraph("scan", func() ([]string, []ir.Type) {
-		y := order(x.n(node, order(sum), order(next)))
-		if t.Format.IsInt() && kind == "prod" {
+		var y string
+		if kind != "prod" {
+			y = x.extreme(node, sum, next, t.Format)
+		} else if y = x.n(node, sum, next); t.Format.IsInt() {
 			y = x.fit(y, t.Format)
 		}
 		if excl {
