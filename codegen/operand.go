@@ -85,11 +85,21 @@ func (b *build) operand(v *ir.Value, rows, batch, cols []axisPart, mem string, s
 		}
 		return stride[p.axis]
 	}
-	swap := false // whether rows are the contiguous side
-	if len(rows) > 0 && len(cols) > 0 {
-		r, k := rows[len(rows)-1], cols[len(cols)-1]
-		swap = step(r) == 1 && r.max > 1 && step(k) != 1
+	// Rows are the contiguous side if more of their elements follow one another than of the columns'. Both do so in windows.
+	run := func(ps []axisPart) int64 {
+		n := int64(1)
+		for i := len(ps) - 1; i >= 0; i-- {
+			if ps[i].max == 1 {
+				continue
+			}
+			if step(ps[i]) != n {
+				break
+			}
+			n *= ps[i].max
+		}
+		return n
 	}
+	swap := run(rows) > run(cols)
 	first, second := rows, cols
 	if swap {
 		first, second = cols, rows
