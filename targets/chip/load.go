@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"apogee/ir/diag"
@@ -47,6 +48,10 @@ func isPath(s string) bool {
 
 func locate(pathOrName string) (*diag.Source, Opener, error) {
 	if !isPath(pathOrName) {
+		if slices.Contains(chips.Families(), pathOrName) {
+			return nil, nil, diag.Errorf(codeUnknown, diag.Range{}, "%s is no chip: it is what those of a family have in common", pathOrName).
+				Helpf("begin one that extends it: apogee chip new NAME --from %s", pathOrName)
+		}
 		src, err := Shipped(pathOrName)
 		return src, Shipped, err
 	}
@@ -60,6 +65,9 @@ func Shipped(name string) (*diag.Source, error) {
 	if !ok {
 		d := diag.Errorf(codeUnknown, diag.Range{}, "no chip is called %q", name)
 		d.Expected = "a path to a .chip file, or one of " + strings.Join(chips.List(), ", ")
+		if _, ok := chips.SystemText(name); ok {
+			return nil, d.Helpf("%s is a system: apogee chip show %s names its chip", name, name)
+		}
 		return nil, d.Suggest(name, append(chips.List(), chips.Families()...))
 	}
 	return diag.NewSource(name+".chip", text), nil

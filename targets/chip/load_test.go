@@ -20,6 +20,11 @@ func TestLoad(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `did you mean "ascend-910b"?`) || !strings.Contains(err.Error(), chips.List()[0]) {
 		t.Errorf("an unknown name must suggest and list: %v", err)
 	}
+	for name, want := range map[string]string{"cloudmatrix384": "is a system", "family-simt": "apogee chip new NAME --from family-simt"} {
+		if _, err := Load(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s as a chip: %v", name, err)
+		}
+	}
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
