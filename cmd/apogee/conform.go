@@ -23,7 +23,8 @@ func init() {
 		long: `
 Runs every folder below DIR that holds a model.onnx and test_data_set_* with input_K.pb and output_K.pb, as ONNX's own tests are laid
 out, and prints for each: pass, fail with where it differs and by how much, or unsupported with the reason. A result is right if it has
-the format and the shape that the test gives and every element is within --atol + --rtol times the expected magnitude; NaN equals NaN. Models with DFT or STFT are
+the format and the shape that the test gives and every element is within --atol + --rtol times the expected magnitude; NaN equals NaN. On a chip at another precision than f32, what the
+formats and accumulators can take an element from the reference is allowed besides. Models with DFT or STFT are
 allowed 1e-3 at least, since expected values near zero are rounding noise there. The exit code is 1 if a test failed.`,
 		example: `  apogee conform onnx onnx/backend/test/data/node --target reference
   apogee conform onnx tests --target ascend-910b --precision f32 --jobs 4 --match 'conv'`,

@@ -17,6 +17,7 @@ import (
 	"apogee/cmd/internal/driver"
 	"apogee/frontend/onnx"
 	"apogee/ir"
+	"apogee/ir/bound"
 	"apogee/ir/diag"
 	"apogee/targets/chip"
 	"apogee/targets/sim/exec"
@@ -42,7 +43,8 @@ type Result struct {
 	Millis int64   `json:"millis,omitempty"` // wall time, only with Options.Times
 }
 
-// Options say how to run.
+// Options say how to run. On a chip at another precision than f32, each element is allowed what Rtol and Atol say and, besides, how far
+// the formats and accumulators of that precision can take it from the reference (see package bound).
 type Options struct {
 	Chip      *chip.Chip // nil is the reference
 	Precision string
@@ -277,6 +279,12 @@ func dataSet(ctx context.Context, m *driver.Model, dir string, opt Options) (flo
 	if err != nil {
 		return 0, err
 	}
+	var slack map[string]*bound.Value
+	if opt.Chip != nil && opt.Precision != "f32" {
+		if slack, err = m.Bounds(ctx, req, inputs); err != nil {
+			return 0, fmt.Errorf("error bounds: %w", err)
+		}
+	}
 	worst := 0.0
 	for i, p := range m.ONNX.Outputs() {
 		want, _, err := onnx.ReadTensor(filepath.Join(dir, fmt.Sprintf("output_%d.pb", i)))
@@ -287,7 +295,11 @@ func dataSet(ctx context.Context, m *driver.Model, dir string, opt Options) (flo
 		if have == nil {
 			return worst, fmt.Errorf("output %q: there is none", p.Name)
 		}
-		e, err := Compare(have, want, opt.Rtol, opt.Atol)
+		var more []float64
+		if v := slack[p.Name]; v != nil {
+			more = v.Err
+		}
+		e, err := Compare(have, want, opt.Rtol, opt.Atol, more)
 		worst = max(worst, e)
 		if err != nil {
 			return worst, fmt.Errorf("output %q: %w", p.Name, err)

@@ -42,20 +42,20 @@ func TestCorpus(t *testing.T) {
 	in := scope(t, corpus)
 	targets := []string{"reference"}
 	if os.Getenv("APOGEE_CORPUS") == "required" {
-		targets = append(targets, chipsOfEachFamily...)
+		for _, c := range chipsOfEachFamily {
+			targets = append(targets, c+"/f32", c+"/auto")
+		}
 	}
 	for _, target := range targets {
 		for _, category := range []string{"node", "simple", "pytorch-operator", "pytorch-converted"} {
 			t.Run(target+"/"+category, func(t *testing.T) {
-				opt := onnxsuite.Options{Rtol: 1e-3, Atol: 1e-7, Timeout: 2 * time.Minute, MaxBytes: 2 << 30, Jobs: runtime.GOMAXPROCS(0), Precision: "f32", Guard: true}
-				if target == "reference" {
-					opt.Precision = ""
-				} else {
-					c, err := chip.Load(target)
+				opt := onnxsuite.Options{Rtol: 1e-3, Atol: 1e-7, Timeout: 2 * time.Minute, MaxBytes: 2 << 30, Jobs: runtime.GOMAXPROCS(0), Guard: true}
+				if name, precision, ok := strings.Cut(target, "/"); ok {
+					c, err := chip.Load(name)
 					if err != nil {
 						t.Fatal(err)
 					}
-					opt.Chip = c
+					opt.Chip, opt.Precision = c, precision
 				}
 				tests, err := onnxsuite.Find(filepath.Join(corpus, category))
 				if err != nil {
@@ -120,7 +120,7 @@ func TestCompare(t *testing.T) {
 		{f32(inf), f32(1), "differ"},
 		{f32(1, 2), f32(1), "expected f32[1], found f32[2]"},
 	} {
-		_, err := onnxsuite.Compare(c.got, c.want, 1e-3, 1e-7)
+		_, err := onnxsuite.Compare(c.got, c.want, 1e-3, 1e-7, nil)
 		if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
 			t.Errorf("expected %q, found %v", c.err, err)
 		}
