@@ -54,7 +54,7 @@ func floats(name string, dims []int64, f func(i int) float32) *pb.TensorProto {
 }
 
 // lightFolder makes a test folder of a light model: as it is with the given output, or with generated weights for a seed.
-func lightFolder(t *testing.T, dir, model string, want *tensor.Tensor, seed uint64) {
+func lightFolder(t testing.TB, dir, model string, want *tensor.Tensor, seed uint64) {
 	t.Helper()
 	text, err := os.ReadFile(model)
 	if err != nil {
