@@ -125,6 +125,9 @@ func (l *lowering) cut(it *indexItem, x *ir.Value, axis int, fr []value) (*ir.Va
 		}
 		d, ok := v.dim()
 		if !ok {
+			d, ok = l.maybeWhole(v)
+		}
+		if !ok {
 			if v.kind != kBad {
 				l.report(CodeType, e.where(), "an index is a whole number").Expect("an int", v.describe())
 			}

@@ -54,6 +54,9 @@ func (l *lowering) dimension(x code, fr []value) (shape.Dim, bool) {
 		return shape.Dim{}, false
 	}
 	d, ok := v.dim()
+	if !ok {
+		d, ok = l.maybeWhole(v)
+	}
 	n, known := d.Value()
 	if ok && (!known || n >= 0) {
 		return d, true
@@ -65,6 +68,18 @@ func (l *lowering) dimension(x code, fr []value) (shape.Dim, bool) {
 	}
 	l.report(CodeType, x.where(), "a dimension is a whole number").Expect("an int of at least 0", v.describe())
 	return shape.Dim{}, false
+}
+
+// maybeWhole takes a quotient of a symbol for a whole number where a program is checked for all of the symbol's values: for some it is one.
+func (l *lowering) maybeWhole(v value) (shape.Dim, bool) {
+	if v.kind != kRatio || !l.abstract || len(v.n.Symbols()) == 0 {
+		return shape.Dim{}, false
+	}
+	by, known := v.ref.(shape.Dim).Value()
+	if !known || by <= 0 {
+		return shape.Dim{}, false
+	}
+	return v.n.FloorDiv(by), true
 }
 
 // matching is what is known while a signature is matched.
