@@ -186,7 +186,7 @@ func (c *contraction) compile(tight float64) error {
 		}
 	}
 	for i, e := range c.ext { // as what follows allows
-		c.ext[i] = min(up(e, c.space.step(p.res, i)), max(c.out[i], 1))
+		c.ext[i] = min(up(e, c.unitOf(i)), max(c.out[i], 1))
 	}
 	c.kext = bands(p.kSize, t.kp)
 	c.b, c.lefts, c.temps = c.j.begin(), nil, nil

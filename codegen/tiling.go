@@ -161,19 +161,38 @@ func candidates(n, step, multiple int64) []int64 {
 	return out
 }
 
-// stepOf is what the tile's rows or columns must be a multiple of for what follows the product.
+// stepOf is what the tile's rows or columns must be a multiple of for what follows the product and for what its operands are computed from.
 func (c *contraction) stepOf(kind axisKind) int64 {
 	out, inner := int64(1), int64(1)
 	axes := c.ps[0].axes(kind)
 	for x := len(axes) - 1; x >= 0; x-- {
 		i := axes[x]
 		n := max(c.out[i], 1)
-		if s := min(c.space.step(c.ps[0].res, i), n); s > 1 {
+		if s := min(c.unitOf(i), n); s > 1 {
 			out = s * inner
 		}
 		inner *= n
 	}
 	return out
+}
+
+// unitOf is what the tile's size along an axis of the result must be a multiple of, if it is not the whole.
+func (c *contraction) unitOf(axis int) int64 {
+	unit := c.space.step(c.ps[0].res, axis)
+	for _, p := range c.ps {
+		for _, x := range []struct {
+			v  *ir.Value
+			at []int
+		}{{p.a, p.inA}, {p.b, p.inB}} {
+			if at := x.at[axis]; at >= 0 && !isLeaf(x.v) {
+				if s, err := newSpace([]*ir.Value{x.v}, nil); err == nil {
+					n := s.step(x.v, at)
+					unit = unit / gcd(unit, n) * n
+				}
+			}
+		}
+	}
+	return unit
 }
 
 // splits are the numbers of parts that K may be cut in for a tile size: more than one only where blocks are few.
