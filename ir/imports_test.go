@@ -217,11 +217,11 @@ func chipNamesIn(file string, src []byte, words []string) []string {
 		if tok != token.IDENT && tok != token.STRING || strings.Contains(lit, "Source:") {
 			continue
 		}
-		low := strings.ToLower(lit)
+		low := strings.ReplaceAll(strings.ToLower(lit), "amd64", "") // an architecture, as Go calls it
 		for _, w := range words {
 			// A small letter behind it makes another word of it: ascending.
 			at := strings.Index(low, w)
-			hit := at >= 0 && (at+len(w) >= len(lit) || lit[at+len(w)] < 'a' || lit[at+len(w)] > 'z')
+			hit := at >= 0 && (at+len(w) >= len(low) || low[at+len(w)] < 'a' || low[at+len(w)] > 'z')
 			if strings.HasPrefix(file, "cmd/") && tok == token.STRING {
 				hit = strings.Trim(low, "\"`") == w
 			}

@@ -359,7 +359,7 @@ func options(seed uint64, ops int) random.Options {
 		n = 4 + int(seed%29)
 	}
 	return random.Options{
-		Ops: n, Symbols: seed%3 == 0, Weights: seed%2 == 0, States: seed%5 == 0,
+		Ops: n, Symbols: seed%3 == 0, Weights: seed%2 == 0, States: seed%5 == 0, Control: seed%7 == 3,
 		Formats: [][]format.Format{{format.F32}, {format.F32, format.BF16}, {format.F32, format.F16}, {format.F32, format.F32, format.F64}}[seed%4],
 	}
 }
