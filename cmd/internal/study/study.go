@@ -7,6 +7,9 @@ import (
 	"sort"
 	"strings"
 	"sync"
+
+	"apogee/ir/format"
+	"apogee/targets/chip"
 )
 
 // Options steer a study. The zero value takes up to [DefaultRows] rows of each benchmark of each table.
@@ -20,7 +23,7 @@ type Options struct {
 }
 
 // DefaultRows keeps a study of the tables that were published below a minute.
-const DefaultRows = 20
+const DefaultRows = 12
 
 // Entry is a row with its predictions.
 type Entry struct {
@@ -95,7 +98,7 @@ func Run(ctx context.Context, rows []Row, o Options) (*Report, error) {
 		rows = kept
 	}
 	r := &Report{Rows: len(rows)}
-	rows = Sample(rows, n)
+	rows = append([]Row(nil), Sample(rows, n)...)
 	r.Sampled = len(rows)
 
 	// Rows by case, in order of first appearance.
@@ -116,6 +119,7 @@ func Run(ctx context.Context, rows []Row, o Options) (*Report, error) {
 			skipped[Skipped{Chip: row.Chip, Why: "no description of the chip"}]++
 			continue
 		}
+		perDevice(row, set.get(row.Chip).shipped)
 		key := row.Chip + " " + row.What()
 		j := index[key]
 		if j == nil {
@@ -194,6 +198,19 @@ func Run(ctx context.Context, rows []Row, o Options) (*Report, error) {
 	})
 	r.sum()
 	return r, nil
+}
+
+// perDevice turns a figure of a card of several devices into one of the device that the file describes. Pages do not always say which
+// they mean; a product beyond the device's peak cannot be the device's.
+func perDevice(r *Row, c *chip.Chip) {
+	f, ok := format.Parse(r.Case.Format)
+	if !ok || r.Case.Kind != "gemm" || c.Devices < 2 {
+		return
+	}
+	d := r.Case.Dims
+	if peak := c.Peak(f); peak > 0 && 2*float64(d[0])*float64(d[1])*float64(d[2])/r.Seconds > 1.05*peak {
+		r.Seconds *= float64(c.Devices)
+	}
 }
 
 // firstLine is what an error says before its notes.
