@@ -426,3 +426,24 @@ func TestErrorsAreLocated(t *testing.T) {
 		t.Errorf("found %#v", d)
 	}
 }
+
+// A dimension's name that is arithmetic over dimensions of inputs is read as such, whatever the order; else it is a name.
+func TestDimensionsAsExpressions(t *testing.T) {
+	p := model(18, ports(port("y", format.F32, "2*N+1", 3), port("x", format.F32, "N", "a-b")), ports(port("z", format.F32)),
+		nd("Slice", s("y", "zero", "two"), s("cut")), nd("Concat", s("y", "y"), s("z"), "axis", 0))
+	p.Graph.Initializer = []*pb.TensorProto{init64("zero", []int64{1}, 0), init64("two", []int64{1}, 2)}
+	m, mod := imported(t, p, Options{})
+	if got := mod.Func("main").Inputs()[0].Type.String(); got != "f32[2*N+1,3]" {
+		t.Errorf("y is %s", got)
+	}
+	if got := mod.Func("main").Inputs()[1].Type.String(); got != "f32[N,a_b]" {
+		t.Errorf("x is %s", got)
+	}
+	if got := strings.Join(m.Symbols(), " "); got != "N a_b" {
+		t.Errorf("symbols %s", got)
+	}
+	out := ran(t, p, map[string]*tensor.Tensor{"y": f32s(t, []int64{5, 3}, make([]float64, 15)...), "x": f32s(t, []int64{2, 1}, 0, 0)})
+	if got := out["z"].String(); got != "f32[10,3]" {
+		t.Errorf("z is %s", got)
+	}
+}

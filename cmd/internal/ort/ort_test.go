@@ -6,12 +6,16 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"apogee/cmd/internal/driver"
 	"apogee/cmd/internal/ort"
+	"apogee/frontend/onnx"
 	"apogee/frontend/onnx/export"
+	"apogee/ir"
 	"apogee/ir/eval"
 	"apogee/ir/irtest"
 	"apogee/ir/random"
@@ -197,4 +201,77 @@ func TestExamples(t *testing.T) {
 		}
 		t.Logf("%s: %d results, at most %.2g apart", names[i], len(wants[i]), worst)
 	}
+}
+
+// The models of ONNX's conformance tests give the same on ONNX Runtime, after import and export, as on the reference.
+func TestConformanceModels(t *testing.T) {
+	r := ort.Find(t)
+	dirs, err := filepath.Glob(filepath.Join(irtest.Corpus(t, "onnx", "node"), "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	every := 10
+	if os.Getenv("APOGEE_CORPUS") == "required" {
+		every = 2
+	}
+	ctx := context.Background()
+	var jobs []ort.Job
+	var wants []map[string]*tensor.Tensor
+	var names []string
+	for i := 0; i < len(dirs); i += every {
+		m, err := onnx.Open(filepath.Join(dirs[i], "model.onnx"))
+		if err != nil {
+			continue
+		}
+		defer m.Close()
+		inputs := map[string]*tensor.Tensor{}
+		for k, n := range m.GraphInputs() {
+			if x, _, err := onnx.ReadTensor(filepath.Join(dirs[i], "test_data_set_0", fmt.Sprintf("input_%d.pb", k))); err == nil {
+				inputs[n] = x
+			}
+		}
+		run := func(mod *ir.Module) (map[string]*tensor.Tensor, error) {
+			e := &eval.Evaluator{Weights: m}
+			out, _, err := e.Run(ctx, mod.Func("main"), inputs, nil)
+			return out, err
+		}
+		mod, err := m.Import(onnx.Options{Values: func(n string) *tensor.Tensor { return inputs[n] }, Eval: run})
+		if err != nil {
+			continue // out of scope
+		}
+		want, err := run(mod)
+		if err != nil {
+			continue
+		}
+		file, err := export.Convert(mod.Func("main"), export.Options{Weights: m})
+		if err != nil {
+			continue // a format without a cast
+		}
+		var data bytes.Buffer
+		if err := file.Write(&data); err != nil {
+			t.Fatal(err)
+		}
+		used := map[string]*tensor.Tensor{}
+		for _, p := range mod.Func("main").Inputs() {
+			used[p.Name] = inputs[p.Name]
+		}
+		jobs, wants, names = append(jobs, ort.Job{Model: data.Bytes(), Inputs: used}), append(wants, want), append(names, filepath.Base(dirs[i]))
+	}
+	got, err := r.Run(ctx, t.TempDir(), jobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agree, lacking := 0, 0
+	for i, g := range got {
+		switch err := equal(g, wants[i]); {
+		case err == nil:
+			agree++
+		case g.Err != nil && strings.Contains(g.Err.Error(), "NOT_IMPLEMENTED"), g.Err != nil && strings.Contains(g.Err.Error(), "Could not find an implementation"):
+			lacking++
+			t.Logf("%s: %s", names[i], g.Err)
+		default:
+			t.Errorf("%s: %s", names[i], err)
+		}
+	}
+	t.Logf("%d of %d agree; for %d the runtime has no kernel", agree, len(jobs), lacking)
 }
