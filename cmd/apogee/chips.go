@@ -61,7 +61,10 @@ func describe(c *chip.Chip) chipLine {
 	l := chipLine{Name: c.Name, Vendor: c.Vendor, Variant: c.Variant, Year: c.Year, Family: c.Family.String(), Cores: int64(c.Cores.Value), Trust: c.Trust()}
 	g := c.Global()
 	l.Memory, l.Bandwidth = g.Size.Value, g.Bandwidth.Value
-	l.memory, l.bandwidth = decimal(g.Size.Value, "B"), decimal(g.Bandwidth.Value, "B/s")
+	l.memory, l.bandwidth = g.Size.Written, g.Bandwidth.Written
+	if strings.Contains(l.memory+l.bandwidth, " x ") { // of several dies
+		l.memory, l.bandwidth = decimal(g.Size.Value, "B"), decimal(g.Bandwidth.Value, "B/s")
+	}
 	l.Power, l.Width, l.Devices, l.Dies = c.Power.Value, c.Width.Int(), c.Devices, 1
 	if c.Dies != nil {
 		l.Dies = c.Dies.Count

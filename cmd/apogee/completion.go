@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"apogee/targets/chip"
 	"apogee/targets/chips"
 )
 
@@ -55,8 +56,8 @@ func bashCompletion() string {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words
   if [ "$COMP_CWORD" = 1 ]; then COMPREPLY=($(compgen -W %q -- "$cur")); return; fi
   case $prev in
-    --target|show) COMPREPLY=($(compgen -W %q -- "$cur") $(compgen -f -X '!*.chip' -- "$cur")); return ;;
-    --precision) COMPREPLY=($(compgen -W "auto f32 bf16 f16 fp8 w8a8" -- "$cur")); return ;;
+    --target|--from|show) COMPREPLY=($(compgen -W %q -- "$cur") $(compgen -f -X '!*.chip' -- "$cur")); return ;;
+    --precision) COMPREPLY=($(compgen -W %q -- "$cur")); return ;;
     --emit) COMPREPLY=($(compgen -W "ast ir fused plan" -- "$cur")); return ;;
   esac
   case ${COMP_WORDS[1]} in
@@ -67,7 +68,8 @@ func bashCompletion() string {
   esac
 }
 complete -o filenames -F _apogee apogee
-`, strings.Join(names, " "), strings.Join(append(chips.List(), referenceTarget), " "), cases.String())
+`, strings.Join(names, " "), strings.Join(append(chips.List(), referenceTarget), " "),
+		"auto "+strings.Join(chip.PrecisionNames, " "), cases.String())
 }
 
 func fishCompletion() string {
