@@ -60,6 +60,10 @@ var productRules = rewrite.Set{
 		},
 	},
 	{
+		Name: "ShiftUnsignedProduct", Doc: "A product of unsigned bytes on an engine that multiplies signed ones is one of the bytes less 128, and 128 times the sums that this leaves out.",
+		Roots: []*op.Info{op.Einsum}, Apply: shiftUnsigned,
+	},
+	{
 		Name: "TurnProductIntoSum", Doc: "A sum of products that no matrix engine does (integers, f64, nothing summed), or that would leave it idle (a few terms for each element, and one side without rows of its own), is an elementwise product and a sum.",
 		Roots: []*op.Info{op.Einsum}, Apply: productIntoSum,
 	},
@@ -166,6 +170,79 @@ func productIntoSum(r *rewrite.Rewriter, o *ir.Op) bool {
 		p = b.Op(op.Reduce, ir.A("kind", "sum", "axes", axes), p)
 	}
 	r.Replace(o, b.Cast(p, o.Result(0).Type.Format))
+	return true
+}
+
+// shiftUnsigned multiplies u8 by way of i8: with x = x' + 128 and y = y' + 128, Σxy = Σx'y' + 128 Σx' + 128 Σy' + 128² terms, as
+// far as x and y are unsigned. All of it wraps in 32 bits, which the result has at most.
+func shiftUnsigned(r *rewrite.Rewriter, o *ir.Op) bool {
+	l := r.Data.(*legaliser)
+	x, y := o.Arg(0), o.Arg(1)
+	f, g := x.Type.Format, y.Type.Format
+	out := o.Result(0).Type.Format
+	signed := func(f format.Format) bool { return f == format.I8 }
+	if f != format.U8 && g != format.U8 || f != format.U8 && !signed(f) || g != format.U8 && !signed(g) || out.Bits() > 32 || l.multiplies(f, g) {
+		return false
+	}
+	if _, rate, ok := l.c.Matrix(format.I8, format.I8); !ok || rate.Acc != format.I32 {
+		return false
+	}
+	e, err := op.ParseEinsum(o.Attrs.Str("spec", ""))
+	if err != nil {
+		return false
+	}
+	sum, terms := "", int64(1)
+	for k := range []byte(e.A) {
+		switch inB, kept := strings.IndexByte(e.B, e.A[k]) >= 0, strings.IndexByte(e.Out, e.A[k]) >= 0; {
+		case !inB && !kept:
+			return false // ReduceLoneAxis comes first
+		case inB && !kept:
+			sum += e.A[k : k+1]
+			terms *= dim(x, k)
+		}
+	}
+	if sum == "" || terms <= few {
+		return false
+	}
+	for k := range []byte(e.B) {
+		if strings.IndexByte(e.A, e.B[k]) < 0 && strings.IndexByte(e.Out, e.B[k]) < 0 {
+			return false
+		}
+	}
+	b := r.At(o)
+	half := b.Scalar(format.I32, 128)
+	shift := func(v *ir.Value) *ir.Value {
+		if v.Type.Format == format.I8 {
+			return v
+		}
+		return b.Cast(b.Op(op.Sub, nil, b.Cast(v, format.I32), half), format.I8)
+	}
+	// sums adds up what is left of a side over the summed letters, in the result's order of axes.
+	sums := func(v *ir.Value, letters string) *ir.Value {
+		var axes []int64
+		left := ""
+		for k := range []byte(letters) {
+			if strings.IndexByte(sum, letters[k]) >= 0 {
+				axes = append(axes, int64(k))
+			} else {
+				left += letters[k : k+1]
+			}
+		}
+		s := b.Op(op.Reduce, ir.A("kind", "sum", "axes", axes), b.Cast(v, format.I32))
+		return b.Op(op.Mul, nil, arrangeFor(b, s, left, e.Out), half)
+	}
+	xs, ys := shift(x), shift(y)
+	res := b.Op(op.Einsum, ir.A("spec", e.String(), "format", format.I32), xs, ys)
+	if f == format.U8 {
+		res = b.Op(op.Add, nil, res, sums(ys, e.B))
+	}
+	if g == format.U8 {
+		res = b.Op(op.Add, nil, res, sums(xs, e.A))
+	}
+	if f == format.U8 && g == format.U8 {
+		res = b.Op(op.Add, nil, res, b.Scalar(format.I32, float64(int32(128*128*terms))))
+	}
+	r.Replace(o, b.Cast(res, out))
 	return true
 }
 

@@ -254,7 +254,7 @@ func einsums(b *builder, i *op.Info, f format.Format) {
 		}
 	}
 	if other := map[format.Format]format.Format{format.I8: format.U8, format.U8: format.I8, format.BF16: format.F32, format.F16: format.BF16}[f]; other != format.Invalid {
-		b.op(i, ir.A("spec", "mk,nk->mn", "format", outs[len(outs)-1]), b.x(f, 9, 30), b.x(other, 12, 30))
+		b.op(i, ir.A("spec", "mk,nk->mn", "format", outs[len(outs)-1]), b.x(f, 9, 60), b.x(other, 12, 60))
 	}
 }
 
