@@ -96,6 +96,9 @@ var loadRules = rewrite.Set{
 		Name: "MoveCastToWeight", Doc: "A cast of a view of a weight becomes a view of the weight cast, which the loader does.", Roots: []*op.Info{op.Cast},
 		Apply: func(r *rewrite.Rewriter, o *ir.Op) bool {
 			d := o.Arg(0).Def()
+			if !o.Result(0).Type.Format.IsFloat() || !o.Arg(0).Type.Format.IsFloat() {
+				return false // no cast that the loader does
+			}
 			if d == nil || !(d.Is(op.Reshape) || d.Is(op.Slice) || d.Is(op.Transpose)) || !through(d.Arg(0), op.Reshape, op.Slice, op.Transpose).DefIs(op.Weight) {
 				return false
 			}

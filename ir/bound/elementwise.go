@@ -32,7 +32,7 @@ func elementwise(r *run, o *ir.Op, args, out []*Value) error {
 			x[k], e[k] = a.at(j), a.Err[j]
 			any = any || e[k] != 0
 		}
-		if any {
+		if any || o.Is(op.Bitcast) && args[0].F != nil && x[0] == 0 { // a zero's sign is nobody's promise
 			v.Err[i] = f(o, x, e, v.at(i))
 		}
 		if v.F != nil && functions[o.Info] {
