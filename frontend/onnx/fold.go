@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
 
 	"apogee/ir"
 	"apogee/ir/diag"
@@ -440,10 +444,14 @@ func (im *importer) static(v *ir.Value, what string) *tensor.Tensor {
 	t, err := im.stage(v)
 	if errors.Is(err, errNoRun) {
 		d := diag.Errorf(CodeValue, diag.Range{}, "%s must be known when the model is imported", what)
-		if name, ok := im.inputs[v]; ok {
+		inputs, symbols := im.sources(v)
+		switch name, ok := im.inputs[v]; {
+		case ok:
 			d.Helpf("it is the input %q: give its elements with --input, or make it an initialiser of the model", name)
-		} else {
-			d.Helpf("it is computed from the inputs %s: the model can be run, but not compiled without them", im.inputsOf(v))
+		case len(inputs) > 0:
+			d.Helpf("it is computed from the inputs %s: the model can be run, but not compiled without them", strings.Join(inputs, ", "))
+		case len(symbols) > 0:
+			d.Helpf("it is computed from dimensions: give their symbols a value, --set %s=…", strings.Join(symbols, "=… --set "))
 		}
 		panic(bail{d})
 	}
@@ -547,40 +555,31 @@ func counterpart(from, to *ir.Block, v *ir.Value) *ir.Value {
 	return nil
 }
 
-// inputsOf lists the inputs that a value is computed from, quoted.
-func (im *importer) inputsOf(v *ir.Value) string {
+// sources lists what a value is computed from: inputs of the entry, quoted, in their order, and symbols of dimensions.
+func (im *importer) sources(v *ir.Value) (inputs, symbols []string) {
 	seen := map[*ir.Value]bool{}
-	found := map[string]bool{}
-	var visit func(v *ir.Value)
-	work := []*ir.Value{v}
-	visit = func(v *ir.Value) {
-		if seen[v] {
-			return
-		}
-		seen[v] = true
-		if name, ok := im.inputs[v]; ok {
-			found[name] = true
-		}
-		if d := v.Def(); d != nil {
-			work = append(work, d.Args()...)
-		}
-	}
-	for len(work) > 0 {
+	dims := map[string]bool{}
+	for work := []*ir.Value{v}; len(work) > 0; {
 		v := work[len(work)-1]
 		work = work[:len(work)-1]
-		visit(v)
-	}
-	s := ""
-	for _, p := range im.fn.Body.Params {
-		if found[im.inputs[p]] {
-			if s != "" {
-				s += ", "
+		d := v.Def()
+		if seen[v] {
+			continue
+		}
+		if seen[v] = true; d == nil {
+			continue
+		}
+		work = append(work, d.Args()...)
+		if of, ok := d.Attrs.Dim("of"); ok && d.Is(op.DimValue) {
+			for _, s := range of.Symbols() {
+				dims[s] = true
 			}
-			s += fmt.Sprintf("%q", im.inputs[p])
 		}
 	}
-	if s == "" {
-		return "(none)"
+	for _, p := range im.fn.Body.Params {
+		if name, ok := im.inputs[p]; ok && seen[p] {
+			inputs = append(inputs, strconv.Quote(name))
+		}
 	}
-	return s
+	return inputs, slices.Sorted(maps.Keys(dims))
 }

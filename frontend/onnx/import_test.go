@@ -447,3 +447,22 @@ func TestDimensionsAsExpressions(t *testing.T) {
 		t.Errorf("z is %s", got)
 	}
 }
+
+// A size that is computed in floats from a dimension wants the dimension's symbol.
+func TestSizeFromDimension(t *testing.T) {
+	p := model(18, ports(port("x", format.F32, "rows")), ports(port("y", format.F32)),
+		nd("Shape", s("x"), s("shape")), nd("Cast", s("shape"), s("real"), "to", 1), nd("Mul", s("real", "half"), s("less")), nd("Ceil", s("less"), s("up")),
+		nd("Cast", s("up"), s("size"), "to", 7), nd("CenterCropPad", s("x", "size"), s("y")))
+	p.Graph.Initializer = []*pb.TensorProto{initF("half", nil, 0.5)}
+	m := opened(t, p)
+	if _, err := m.Import(Options{}); err == nil || !strings.Contains(err.Error(), "--set rows=…") {
+		t.Errorf("found %v", err)
+	}
+	mod, err := m.Import(Options{Bind: map[string]int64{"rows": 5}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := mod.Func("main").Return().Arg(0).Type.String(); got != "f32[3]" {
+		t.Errorf("y is %s", got)
+	}
+}
