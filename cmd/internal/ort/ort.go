@@ -108,6 +108,9 @@ var types = map[format.Format]string{
 	format.I32: "int32", format.U32: "uint32", format.I64: "int64", format.U64: "uint64", format.Bool: "bool",
 }
 
+// batch is how many jobs one process is given.
+const batch = 100
+
 // Run runs jobs one after the other, in a folder that it empties. One that ends the runtime's process has an error, and those behind
 // it are run in another.
 func (r *Runtime) Run(ctx context.Context, temp string, jobs []Job) ([]Result, error) {
@@ -129,14 +132,15 @@ func (r *Runtime) Run(ctx context.Context, temp string, jobs []Job) ([]Result, e
 	}
 	results := make([]Result, len(jobs))
 	for at := 0; at < len(jobs); {
-		cmd := exec.CommandContext(ctx, r.node, append([]string{js, r.dir}, dirs[at:]...)...)
+		end := min(at+batch, len(jobs))
+		cmd := exec.CommandContext(ctx, r.node, append([]string{js, r.dir}, dirs[at:end]...)...)
 		var msg bytes.Buffer
 		cmd.Stderr = &msg
 		fault := cmd.Run()
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		for ; at < len(jobs); at++ {
+		for ; at < end; at++ {
 			done, err := os.ReadFile(filepath.Join(dirs[at], "done.json"))
 			if err != nil {
 				results[at].Err = fmt.Errorf("the runtime ended: %v: %s", fault, bytes.TrimSpace(msg.Bytes()[:min(msg.Len(), 500)]))
@@ -145,7 +149,7 @@ func (r *Runtime) Run(ctx context.Context, temp string, jobs []Job) ([]Result, e
 			}
 			results[at] = read(dirs[at], done, outs[at])
 		}
-		if fault == nil && at < len(jobs) {
+		if fault == nil && at < end {
 			return nil, errors.New("the runtime ended too early")
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"apogee/ir"
 	"apogee/ir/eval"
 	"apogee/ir/irtest"
+	"apogee/ir/op"
 	"apogee/ir/random"
 	"apogee/ir/tensor"
 )
@@ -37,6 +38,9 @@ func (c checkpoint) Tensor(name string) (*tensor.Tensor, error) {
 	return nil, fmt.Errorf("no tensor %q", name)
 }
 
+// exact leaves out bitcast, which shows the last bit of what was rounded before it as a number.
+func exact(i *op.Info) bool { return i != op.Bitcast }
+
 // Random modules give the same on ONNX Runtime as on the reference.
 func TestRandomModules(t *testing.T) {
 	r := ort.Find(t)
@@ -48,7 +52,7 @@ func TestRandomModules(t *testing.T) {
 	refused := 0
 	for s := *from; s < *from+*seeds; s++ {
 		seed := uint64(s)
-		m := random.Module(seed, random.Options{Ops: 30, Symbols: *symbols && s%2 == 1, Weights: s%3 == 1, States: s%4 == 2, Kernels: s%5 == 3, Control: s%3 == 2})
+		m := random.Module(seed, random.Options{Ops: 30, Symbols: *symbols && s%2 == 1, Weights: s%3 == 1, States: s%4 == 2, Kernels: s%5 == 3, Control: s%3 == 2, Only: exact})
 		f := m.Funcs[0]
 		w, err := random.Weights(m, seed)
 		if err != nil {
@@ -92,8 +96,12 @@ func TestRandomModules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	agree := 0
+	agree, lacking := 0, 0
 	for i, g := range got {
+		if noKernel(g) {
+			lacking++
+			continue
+		}
 		if err := equal(g, wants[i]); err != nil {
 			t.Errorf("seed %d: %s", ids[i], err)
 			if testing.Verbose() {
@@ -103,7 +111,15 @@ func TestRandomModules(t *testing.T) {
 		}
 		agree++
 	}
-	t.Logf("%d of %d agree, %d could not be exported", agree, len(jobs), refused)
+	t.Logf("%d of %d agree, for %d the runtime has no kernel, %d could not be exported", agree, len(jobs), lacking, refused)
+	if lacking > len(jobs)/20 {
+		t.Errorf("for %d of %d modules the runtime has no kernel", lacking, len(jobs))
+	}
+}
+
+// noKernel says that the runtime does not implement an operator for a type, which says nothing of the model.
+func noKernel(g ort.Result) bool {
+	return g.Err != nil && (strings.Contains(g.Err.Error(), "Could not find an implementation") || strings.Contains(g.Err.Error(), "NOT_IMPLEMENTED"))
 }
 
 func equal(g ort.Result, want map[string]*tensor.Tensor) error {
@@ -118,7 +134,7 @@ func equal(g ort.Result, want map[string]*tensor.Tensor) error {
 		rtol, atol := 0.0, 0.0
 		if w.Format.IsFloat() { // one step of a narrow format, where that is more
 			step := math.Ldexp(1, -w.Format.Info().ManBits)
-			rtol, atol = max(1e-3, 2*step), max(1e-5, step/8)
+			rtol, atol = max(1e-3, 4*step), max(1e-5, step)
 		}
 		if err := tensor.AllClose(v, w, rtol, atol); err != nil {
 			return fmt.Errorf("result %s: %w", n, err)
@@ -266,7 +282,7 @@ func TestConformanceModels(t *testing.T) {
 		switch err := equal(g, wants[i]); {
 		case err == nil:
 			agree++
-		case g.Err != nil && strings.Contains(g.Err.Error(), "NOT_IMPLEMENTED"), g.Err != nil && strings.Contains(g.Err.Error(), "Could not find an implementation"):
+		case noKernel(g):
 			lacking++
 			t.Logf("%s: %s", names[i], g.Err)
 		default:
