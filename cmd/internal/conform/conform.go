@@ -134,11 +134,15 @@ func Check(ctx context.Context, c *chip.Chip, opt Options) (*Result, error) {
 		}
 	}
 	if opt.Ops == "" || opt.Ops == "none" {
-		r.Patterns = make([]Outcome, len(patterns))
-		for k := range patterns {
+		list := patterns
+		if !opt.Quick {
+			list = slices.Concat(list, large)
+		}
+		r.Patterns = make([]Outcome, len(list))
+		for k := range list {
 			work = append(work, func() {
-				r.Patterns[k].Name = patterns[k].name
-				if err := s.pattern(ctx, &patterns[k]); err != nil {
+				r.Patterns[k].Name = list[k].name
+				if err := s.pattern(ctx, &list[k]); err != nil {
 					r.Patterns[k].Error = err.Error()
 				}
 			})

@@ -3,6 +3,7 @@ package conform_test
 import (
 	"context"
 	"flag"
+	"os"
 	"slices"
 	"testing"
 
@@ -14,7 +15,7 @@ var (
 	opNames = flag.String("ops", "", "ops to check")
 	formats = flag.String("formats", "", "formats to check")
 	only    = flag.String("chip", "", "chip to check")
-	all     = flag.Bool("all", false, "check every format; a few otherwise")
+	all     = flag.Bool("all", os.Getenv("APOGEE_CORPUS") == "required", "check every format on every kind of chip; a few otherwise")
 )
 
 // check runs the suite on a chip and fails for whatever is wrong. What is impossible is so on every chip, and in the list.
