@@ -286,6 +286,23 @@ func (n *node) ints(i int) []int64 {
 	return out
 }
 
+// wholes gives the elements of operand i, which must be known and whole numbers, though of a float format: the first versions of some
+// operators have one format for data, counts and axes.
+func (n *node) wholes(i int) []int64 {
+	if !n.arg(i).Type.Format.IsFloat() {
+		return n.ints(i)
+	}
+	v := n.floats(i)
+	out := make([]int64, len(v))
+	for k, x := range v {
+		if x != math.Trunc(x) || math.Abs(x) >= 1<<53 {
+			n.fail("%s holds %v, expected whole numbers", n.argName(i), x)
+		}
+		out[k] = int64(x)
+	}
+	return out
+}
+
 // int gives operand i, a known tensor of one integer.
 func (n *node) int(i int) int64 {
 	v := n.ints(i)

@@ -82,7 +82,12 @@ func maxPool(n *node) {
 	if !n.wants(1) {
 		return
 	}
-	best := n.cast(n.do(op.ArgMax, ir.A("axis", -1), n.pooled(x, s, n.lowest(x.Type.Format))), format.I64) // [N,C,O…]
+	// Padding is no element: integers that are as low as can be are wider here, so that padding is lower still.
+	wide := x
+	if f := x.Type.Format; !f.IsFloat() && f.Bits() < 32 {
+		wide = n.cast(x, format.I32)
+	}
+	best := n.cast(n.do(op.ArgMax, ir.A("axis", -1), n.pooled(wide, s, n.lowest(wide.Type.Format))), format.I64) // [N,C,O…]
 	rank := len(s.kernel)
 	sizes := n.sizes(x.Type.Shape, "the shape of x")
 	columns := n.attrInt("storage_order", 0) != 0 // the first spatial axis runs fastest

@@ -193,10 +193,10 @@ func (n *node) gridSample(names map[string]sampleKind) {
 		if kind == sampleNearest {
 			v = n.do(op.Round, nil, v)
 		}
-		switch out {
-		case outsideBorder:
+		switch {
+		case out == outsideBorder && kind != sampleCubic: // beyond the border a cubic's weights go on, of elements that are the border's
 			v = n.min(n.maxc(v, 0), n.addc(size, -1))
-		case outsideReflect:
+		case out == outsideReflect:
 			v = n.reflect(v, edges[i][0], edges[i][1])
 		}
 		coords[i] = v
@@ -233,8 +233,9 @@ func affineGrid(n *node) {
 		along[i+1] = spatial[i]
 		c := n.iota(work, along, i+1)
 		d := n.dim(work, spatial[i])
-		if corners { // of one element the only place is the middle of the first step
-			c = n.subc(n.mul(c, n.div(n.scalar(work, 2), n.maxc(n.addc(d, -1), 1))), 1)
+		if corners { // from -1 to 1; a single element stands at 0
+			steps := n.addc(d, -1)
+			c = n.sub(n.mul(c, n.div(n.scalar(work, 2), n.maxc(steps, 1))), n.minc(steps, 1))
 		} else {
 			c = n.subc(n.div(n.addc(n.mulc(c, 2), 1), d), 1)
 		}

@@ -360,7 +360,11 @@ func lowerExpand(n *node) {
 
 func lowerTileAttr(n *node) {
 	x := n.arg(0)
-	times, axis := n.int(1), n.axis(n.int(2), len(x.Type.Shape))
+	counts, along := n.wholes(1), n.wholes(2)
+	if len(counts) != 1 || len(along) != 1 {
+		n.fail("there are %d counts and %d axes, expected one each", len(counts), len(along))
+	}
+	times, axis := counts[0], n.axis(along[0], len(x.Type.Shape))
 	reps := make([]shape.Dim, len(x.Type.Shape))
 	for i := range reps {
 		reps[i] = shape.Const(1)
@@ -413,6 +417,10 @@ func lowerSplit(n *node) {
 	size := x.Type.Shape[axis]
 	var parts []shape.Dim
 	switch {
+	case n.has(1) && n.version < 2:
+		for _, d := range n.wholes(1) {
+			parts = append(parts, shape.Const(d))
+		}
 	case n.has(1):
 		parts = n.dimsOf(1)
 	case n.hasAttr("split"):
