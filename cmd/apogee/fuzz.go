@@ -97,7 +97,7 @@ func (o *fuzzing) run(ctx context.Context, a *app) error {
 		if err != nil {
 			return err
 		}
-		if _, ok := c.Precision(*o.precision); !ok {
+		if _, ok := c.Precision(*o.precision); !ok && *o.precision != driver.Auto {
 			return fmt.Errorf("%s cannot do --precision %s", n, *o.precision)
 		}
 		targets = append(targets, &fuzz.Target{Chip: c, Precision: *o.precision})

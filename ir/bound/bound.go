@@ -17,6 +17,8 @@ import (
 type Arithmetic struct {
 	// Operand is the unit roundoff with which operands of products are rounded before they are multiplied, such as 2^-9 for bf16; 0 is none.
 	Operand float64
+	// Tiny is the smallest number of the operands' format: what is smaller may become zero, or it.
+	Tiny float64
 	// Sum is the unit roundoff of the accumulators of products; 0 is that of f32.
 	Sum float64
 	// Function is the error of transcendental functions in units of the last place of f32; 0 is 4.

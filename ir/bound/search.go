@@ -207,6 +207,7 @@ func attends(r *run, o *ir.Op, args, out []*Value) error {
 		d := float64(q.Shape[3])
 		mq, eq := norm(q)
 		mk, ek := norm(k)
+		eq, ek = eq+r.Arith.Tiny, ek+r.Arith.Tiny
 		return d * (mq*ek + mk*eq + eq*ek + (d+4)*u*(mq+eq)*(mk+ek))
 	}
 	delta := score(args[0], args[1])
@@ -222,6 +223,7 @@ func attends(r *run, o *ir.Op, args, out []*Value) error {
 	}
 	delta += r.Arith.Function * 0x1p-22 * 8
 	mv, ev := norm(args[2])
+	ev += r.Arith.Tiny
 	n := float64(args[1].Shape[1])
 	e := ev + math.Expm1(2*delta)*2*(mv+ev) + (n+8)*2*u*(mv+ev)
 	v.take(func(int) float64 { return e })

@@ -320,25 +320,60 @@ func cumulates(r *run, o *ir.Op, args, out []*Value) error {
 	if x.isExact() && x.F == nil {
 		return nil
 	}
-	e, err := r.like(o, nil, x.errors())
-	if err != nil {
-		return err
-	}
-	m, err := r.like(o, nil, x.magnitude())
-	if err != nil {
-		return err
+	with := func(kind string, a *eval.Value) ([]float64, error) {
+		attrs := append(o.Attrs.Without("kind"), op.Attr{Name: "kind", Value: kind})
+		res, err := r.likeWith(o, attrs, a)
+		if err != nil {
+			return nil, err
+		}
+		return res[0].F, nil
 	}
 	ax := o.Attrs.Int("axis", 0)
 	if ax < 0 {
 		ax += int64(len(x.Shape))
 	}
 	n := float64(x.Shape[ax])
-	v.take(func(i int) float64 {
-		if v.F == nil {
-			return e[0].F[i]
+	switch kind := o.Attrs.Str("kind", "sum"); kind {
+	case "sum":
+		e, err := with("sum", x.errors())
+		if err != nil {
+			return err
 		}
-		return e[0].F[i] + (n+2)*r.unit(v.Format)*(m[0].F[i]+e[0].F[i])
-	})
+		m, err := with("sum", x.magnitude())
+		if err != nil {
+			return err
+		}
+		v.take(func(i int) float64 {
+			if v.F == nil {
+				return e[i]
+			}
+			return e[i] + (n+2)*r.unit(v.Format)*(m[i]+e[i])
+		})
+	case "prod":
+		if x.F == nil {
+			v.lose()
+			return nil
+		}
+		wide := x.magnitude()
+		for i := range wide.F {
+			wide.F[i] += min(x.Err[i], huge)
+		}
+		hi, err := with("prod", wide)
+		if err != nil {
+			return err
+		}
+		lo, err := with("prod", x.magnitude())
+		if err != nil {
+			return err
+		}
+		v.take(func(i int) float64 { return math.Abs(hi[i]-lo[i]) + 2*(n+2)*r.unit(v.Format)*hi[i] })
+	default: // an extreme moves no further than what it is one of
+		e, err := with("max", x.errors())
+		if err != nil {
+			return err
+		}
+		v.take(func(i int) float64 { return max(e[i], 0) })
+	}
 	r.rounded(v)
 	return nil
 }
@@ -374,10 +409,10 @@ func contracts(r *run, o *ir.Op, args, out []*Value) error {
 	ma, mb, ea, eb := a.magnitude(), b.magnitude(), a.errors(), b.errors()
 	if u := r.Arith.Operand; u > 0 && a.F != nil {
 		for i := range ea.F {
-			ea.F[i] += u * ma.F[i]
+			ea.F[i] += u*ma.F[i] + r.Arith.Tiny
 		}
 		for i := range eb.F {
-			eb.F[i] += u * mb.F[i]
+			eb.F[i] += u*mb.F[i] + r.Arith.Tiny
 		}
 	}
 	wide := &eval.Value{Format: format.F64, Shape: a.Shape, F: make([]float64, len(ma.F))}

@@ -148,6 +148,7 @@ func (t *Target) arithmetic() bound.Arithmetic {
 	for _, f := range []format.Format{p.Activation, p.Weight, p.A, p.B} {
 		if f.IsFloat() && f.Info().ManBits < 23 {
 			a.Operand = max(a.Operand, unit(f))
+			a.Tiny = max(a.Tiny, f.Info().MinSubnormal)
 		}
 	}
 	if _, r, ok := t.Chip.MatrixAcc(p.A, p.B, p.Acc); ok && p.Acc.IsFloat() {
