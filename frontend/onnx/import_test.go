@@ -466,3 +466,18 @@ func TestSizeFromDimension(t *testing.T) {
 		t.Errorf("y is %s", got)
 	}
 }
+
+func TestUniqueBools(t *testing.T) {
+	for axis, want := range map[int]string{-1: "bool[2]", 0: "bool[2,2]"} {
+		n := nd("Unique", s("x"), s("y", "first", "inverse", "count"))
+		if axis >= 0 {
+			n.Attribute = append(n.Attribute, attr("axis", axis))
+		}
+		p := model(18, ports(port("x", format.Bool, 3, 2)), ports(port("y", format.Bool), port("count", format.I64)), n)
+		out := ran(t, p, map[string]*tensor.Tensor{"x": num(t, format.Bool, []int64{3, 2}, 1, 0, 0, 1, 1, 0)})
+		v, err := out["y"].I64s()
+		if err != nil || out["y"].String() != want || v[0] != 0 {
+			t.Errorf("axis %d: %s %v %v", axis, out["y"], v, err)
+		}
+	}
+}

@@ -111,12 +111,9 @@ const maxUniqueRows = 1 << 12
 
 func lowerUnique(n *node) {
 	x := n.arg(0)
-	if x.Type.Format == format.Bool {
-		n.fail("it takes numbers, found %s", x.Type)
-	}
 	if !n.hasAttr("axis") {
 		flat := n.reshape(x, shape.Shape{x.Type.Shape.Numel()})
-		r := n.emit(op.TopK, ir.A("k", flat.Type.Shape[0], "largest", false), flat)
+		r := n.emit(op.TopK, ir.A("k", flat.Type.Shape[0], "largest", false), n.ordered(flat))
 		sorted, order := r[0], r[1]
 		size := flat.Type.Shape[0]
 		if v, ok := size.Value(); ok && v == 0 {
@@ -129,8 +126,16 @@ func lowerUnique(n *node) {
 		return
 	}
 	axis := n.axis(n.attrInt("axis", 0), len(x.Type.Shape))
-	order, first := n.sortedSlices(x, axis)
+	order, first := n.sortedSlices(n.ordered(x), axis)
 	n.uniqueOutputs(x, axis, order, first)
+}
+
+// ordered gives x in a format that has an order: bools as numbers.
+func (n *node) ordered(x *ir.Value) *ir.Value {
+	if x.Type.Format == format.Bool {
+		return n.cast(x, format.U8)
+	}
+	return x
 }
 
 // sortedSlices orders the slices along an axis by their elements, the first that differs deciding. It gives the order as i32, and of
