@@ -1,6 +1,8 @@
 package tile
 
 import (
+	"slices"
+
 	"fmt"
 
 	"apogee/targets/plan"
@@ -197,17 +199,44 @@ func (k *K) syncLoop(l *node, home map[*Buf]*node) {
 // needed leaves out edges that others imply: between the same queues, a signal that comes later and a wait that comes earlier order
 // all that the others do, since both queues work in order. What runs a round ahead comes earlier than the rest.
 func (l *node) needed(edges []edge) []edge {
-	ahead := func(child int) bool { return l.take[l.body[child]] }
-	var out []edge
-	for i, e := range edges {
-		implied := false
-		for j, f := range edges {
-			if i == j || f.from != e.from || f.to != e.to || f.carried != e.carried || f.credits != e.credits {
-				continue
+	type group struct {
+		from, to int
+		carried  bool
+		credits  int
+	}
+	ahead := make([]bool, len(l.body))
+	for i, c := range l.body {
+		ahead[i] = l.take[c]
+	}
+	groups := map[group][]edge{}
+	for _, e := range edges {
+		g := group{e.from, e.to, e.carried, e.credits}
+		groups[g] = append(groups[g], e)
+	}
+	for _, list := range groups {
+		// Those that wait the earliest first: they imply the most, and are found the soonest.
+		slices.SortStableFunc(list, func(a, b edge) int {
+			if a.bef != b.bef {
+				return a.bef - b.bef
 			}
-			later := f.after >= e.after && (ahead(e.after) || !ahead(f.after))
-			earlier := f.bef <= e.bef && (ahead(f.bef) || !ahead(e.bef))
-			implied = implied || later && earlier
+			return b.after - a.after
+		})
+	}
+	var out []edge
+	for _, e := range edges {
+		implied := false
+		for _, f := range groups[group{e.from, e.to, e.carried, e.credits}] {
+			if f.bef > e.bef {
+				break
+			}
+			if f.after == e.after && f.bef == e.bef {
+				continue // itself
+			}
+			later := f.after >= e.after && (ahead[e.after] || !ahead[f.after])
+			if later && (ahead[f.bef] || !ahead[e.bef]) {
+				implied = true
+				break
+			}
 		}
 		if !implied {
 			out = append(out, e)
