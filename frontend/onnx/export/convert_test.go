@@ -270,3 +270,65 @@ func TestExternalData(t *testing.T) {
 		t.Errorf("a cancelled export: %v", err)
 	}
 }
+
+// Contractions and largest elements of windows become Conv and MaxPool, their pads included, and nothing is left of the windows.
+func TestWindowsBecomeConv(t *testing.T) {
+	for _, c := range []struct{ name, text, ops string }{
+		{"plain", `module @m {
+  func entry @f(%x: f32[B,3,9,8], %w: f32[4,3,3,2]) -> (y) {
+    %0 = constant {value=f32[] 0} : f32[]
+    %p = pad(%x, %0) {low=[0,0,1,0], high=[0,0,2,1]} : f32[B,3,12,9]
+    %a = window(%p) {axis=2, size=3, stride=2} : f32[B,3,5,3,9]
+    %b = window(%a) {axis=4, size=2, dilation=3} : f32[B,3,5,3,6,2]
+    %y = einsum(%b, %w) {spec="nchijk,mcik->nmhj"} : f32[B,4,5,6]
+    return(%y)
+  }
+}
+`, "Conv,Identity"},
+		{"depthwise", `module @m {
+  func entry @f(%x: bf16[2,3,9], %w: bf16[3,4]) -> (y) {
+    %a = window(%x) {axis=2, size=4} : bf16[2,3,6,4]
+    %y = einsum(%a, %w) {spec="ngij,gj->ngi"} : bf16[2,3,6]
+    return(%y)
+  }
+}
+`, "Cast*5,Conv,Reshape"},
+		{"pool", `module @m {
+  func entry @f(%x: f32[2,3,9]) -> (y) {
+    %0 = constant {value=f32[] -inf} : f32[]
+    %p = pad(%x, %0) {low=[0,0,1], high=[0,0,1]} : f32[2,3,11]
+    %a = window(%p) {axis=2, size=4, stride=3} : f32[2,3,3,4]
+    %y = reduce(%a) {kind="max", axes=[-1]} : f32[2,3,3]
+    return(%y)
+  }
+}
+`, "Identity,MaxPool"},
+		{"other order", `module @m {
+  func entry @f(%x: f32[2,9,3], %w: f32[4,3,2]) -> (y) {
+    %a = window(%x) {axis=1, size=2} : f32[2,8,2,3]
+    %y = einsum(%a, %w) {spec="nhkc,mck->nmh"} : f32[2,4,8]
+    return(%y)
+  }
+}
+`, "Add,Einsum,Gather,Identity,Mul*2,Reshape"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := irtest.Parse(t, c.text)
+			data := converted(t, m.Func("f"), export.Options{})
+			o, err := onnx.OpenBytes("m.onnx", data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := o.OpTypes(); got != c.ops {
+				t.Errorf("the nodes are %s, expected %s", got, c.ops)
+			}
+			_, _, in := given(t, m.Func("f"), 3)
+			want, _, err := (&eval.Evaluator{}).Run(context.Background(), m.Func("f"), in, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, got := imported(t, data, in)
+			same(t, m, got, want)
+		})
+	}
+}

@@ -65,6 +65,7 @@ func Convert(f *ir.Func, opt Options) (*File, error) {
 		return nil, err
 	}
 	x.graph.Node = append(x.before.Node, x.into.Node...)
+	x.unread()
 	m := &pb.ModelProto{
 		ProducerName: opt.Producer, ProducerVersion: opt.Version, Graph: x.graph,
 		OpsetImport: []*pb.OperatorSetIdProto{{Version: x.opset}},

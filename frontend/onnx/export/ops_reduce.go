@@ -11,7 +11,10 @@ import (
 
 func init() {
 	register(
-		Row{Op: op.Reduce, Doc: "ReduceSum, -Prod, -Max, -Min, -Mean; all and any count.", emit: one1(func(x *exporter, o *ir.Op, a []string) string {
+		Row{Op: op.Reduce, Doc: "ReduceSum, -Prod, -Max, -Min, -Mean; all and any count; the largest of windows is MaxPool.", emit: one1(func(x *exporter, o *ir.Op, a []string) string {
+			if y := x.pooling(o); y != "" {
+				return y
+			}
 			return x.reduce(o.Attrs.Str("kind", ""), a[0], x.arg(0), o.Attrs.Ints("axes"), o.Attrs.Bool("keep", false))
 		})},
 		Row{Op: op.Cumsum, Doc: "CumSum; products, largest and smallest are a Scan along the axis.", emit: one1((*exporter).cumulative)},
@@ -40,8 +43,11 @@ func init() {
 				offsets := x.na("ReduceSum", attrs{"keepdims", 0}, x.to(below, format.I32), x.i64s(1))
 				return []string{rows, places, offsets}
 			}},
-		Row{Op: op.Einsum, Doc: "Einsum in f32, f64, i32 or i64, whichever holds operands and result.", emit: one1(func(x *exporter, o *ir.Op, a []string) string {
+		Row{Op: op.Einsum, Doc: "Einsum in f32, f64, i32 or i64, whichever holds operands and result; over windows in f32 it is Conv.", emit: one1(func(x *exporter, o *ir.Op, a []string) string {
 			f := o.Result(0).Type.Format
+			if y := x.convolution(o, a[1]); y != "" {
+				return x.fit(y, f)
+			}
 			c := carrier(f)
 			for i := range a {
 				if b := carrier(o.Arg(i).Type.Format); b == format.F64 || b == format.I64 && c == format.I32 {
