@@ -48,7 +48,7 @@ func (u *fuser) converts(m, c *cluster) bool {
 	last := m.ops[len(m.ops)-1]
 	for i, o := range m.ops {
 		switch {
-		case o.Is(op.Cast), o.Is(op.Dequantize):
+		case o.Is(op.Cast): // dequantize works along its blocks, which tiles of the product would cut
 		case o.Is(op.Mul) && i > 0:
 			if d := u.rootOf(o.Arg(1)).Def(); d != nil && u.clusterOf(d) != nil {
 				return false // a factor that is no buffer yet
@@ -66,7 +66,7 @@ func (u *fuser) converts(m, c *cluster) bool {
 		}
 	}
 	from := m.ops[0].Arg(0).Type.Format
-	return from.Bits() < last.Result(0).Type.Format.Bits()
+	return from.Bits() >= 8 && from.Bits() < last.Result(0).Type.Format.Bits() // less than a byte is addressed by whole rows
 }
 
 // rows is how many rows of the left operand meet each column of the right one, in a group of a grouped product about.
