@@ -481,3 +481,17 @@ func TestUniqueBools(t *testing.T) {
 		}
 	}
 }
+
+// Symbols that need not agree are no mistake of the model: they want values.
+func TestSymbolsThatDiffer(t *testing.T) {
+	p := model(18, ports(port("x", format.F32, "N"), port("z", format.F32, "M")), ports(port("y", format.F32)), nd("Add", s("x", "z"), s("y")))
+	m := opened(t, p)
+	_, err := m.Import(Options{})
+	var d *diag.Diagnostic
+	if !errors.As(err, &d) || d.Code != CodeValue || !strings.Contains(d.Help, "--set N=… --set M=…") {
+		t.Errorf("found %v", err)
+	}
+	if _, err := m.Import(Options{Bind: map[string]int64{"N": 3, "M": 1}}); err != nil {
+		t.Error(err)
+	}
+}

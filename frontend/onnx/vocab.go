@@ -1,7 +1,12 @@
 package onnx
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	"apogee/ir"
+	"apogee/ir/diag"
 	"apogee/ir/format"
 	"apogee/ir/op"
 	"apogee/ir/shape"
@@ -22,9 +27,27 @@ func (b *builder) emit(info *op.Info, attrs op.Attrs, args ...*ir.Value) []*ir.V
 	if b.b.Err != nil {
 		err := b.b.Err
 		b.b.Err = nil
-		failf(CodeNode, "%s", err.Error())
+		misfit(err.Error(), args...)
 	}
 	return b.im.fold(o)
+}
+
+// misfit reports operands that do not fit each other; it does not return. Where dimensions are symbols, they may fit once they have
+// values.
+func misfit(message string, args ...*ir.Value) {
+	var symbols []string
+	for _, a := range args {
+		for _, s := range a.Type.Shape.Symbols() {
+			if !slices.Contains(symbols, s) {
+				symbols = append(symbols, s)
+			}
+		}
+	}
+	if len(symbols) == 0 {
+		failf(CodeNode, "%s", message)
+	}
+	panic(bail{diag.Errorf(CodeValue, diag.Range{}, "%s", message).
+		Helpf("where that depends on %s, give the values: --set %s=…", strings.Join(symbols, " and "), strings.Join(symbols, "=… --set "))})
 }
 
 // room counts an op.
@@ -375,7 +398,7 @@ func (b *builder) matmul(x, y *ir.Value, out format.Format) *ir.Value {
 	}
 	batch, err := shape.Broadcast(x.Type.Shape[:rx-2], y.Type.Shape[:ry-2])
 	if err != nil {
-		failf(CodeNode, "the leading axes of %s and %s do not broadcast", x.Type, y.Type)
+		misfit(fmt.Sprintf("the leading axes of %s and %s do not broadcast", x.Type, y.Type), x, y)
 	}
 	if len(batch) > 20 {
 		failf(CodeLimit, "a product of more than 20 leading axes")
@@ -397,7 +420,7 @@ func (b *builder) matmul(x, y *ir.Value, out format.Format) *ir.Value {
 		ops[k] = b.reshape(v, append(append(shape.Shape{}, keep...), s[len(s)-2:]...))
 	}
 	if !x.Type.Shape[rx-1].Equal(y.Type.Shape[ry-2]) {
-		failf(CodeNode, "the matrices of %s and %s do not fit: %s columns, %s rows", x.Type, y.Type, x.Type.Shape[rx-1], y.Type.Shape[ry-2])
+		misfit(fmt.Sprintf("the matrices of %s and %s do not fit: %s columns, %s rows", x.Type, y.Type, x.Type.Shape[rx-1], y.Type.Shape[ry-2]), x, y)
 	}
 	rowLetter, colLetter := "m", letters[20:21]
 	if row {
