@@ -332,3 +332,25 @@ func TestWindowsBecomeConv(t *testing.T) {
 		})
 	}
 }
+
+// Names of inputs, states and results are those of the entry; a result called like an input is told apart.
+func TestNames(t *testing.T) {
+	m := irtest.Parse(t, `module @m {
+  func entry @f(%x: f32[2], state %kv: f32[2]) -> (x, y) {
+    %y = add(%x, %kv) : f32[2]
+    return(%x, %y, %y)
+  }
+}
+`)
+	o, err := onnx.OpenBytes("m.onnx", converted(t, m.Func("f"), export.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, p := range append(o.Inputs(), o.Outputs()...) {
+		names = append(names, p.Name)
+	}
+	if got := strings.Join(names, " "); got != "x kv x.out y kv.next" {
+		t.Errorf("found %s", got)
+	}
+}
