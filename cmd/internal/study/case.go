@@ -57,13 +57,13 @@ type kind struct {
 	extra int
 }
 
-// kinds is every kind of kernel that a table can name. A call for attention over a cache divides the work first, in a kernel of its own, and
-// writes what it divided, in another.
+// kinds is every kind of kernel that a table can name. A call for attention over a cache plans how to divide the work, in kernels of
+// its own, and adds up what it divided, in another.
 var kinds = map[string]kind{
 	"gemm":       {GEMM, "TKN", map[string]string{"i8": "gemm_i8", "f8e4m3fn": "gemm_f8"}, nil, 0},
 	"batched":    {GEMM, "BMKN", nil, nil, 0},
 	"grouped":    {Grouped, "ETKN", map[string]string{"f8e4m3fn": "grouped_f8"}, nil, 0},
-	"decode":     {Attention, "BSGPD", nil, decodeText, 2},
+	"decode":     {Attention, "BSGPD", nil, decodeText, 4},
 	"prefill":    {Attention, "BSGPDE", nil, prefillText, 0},
 	"mla_decode": {Attention, "BSHCR", nil, latentText, 2},
 	"scores":     {Attention, "TKN", map[string]string{"f8e4m3fn": "gemm_f8", "": "gemm"}, nil, 0},
@@ -128,7 +128,7 @@ func program(format string) (*mg.Program, error) {
 	return p, nil
 }
 
-// precisions is what --precision a case is compiled at where it is not its format.
+// precisions is what --precision a case is compiled at where the chip has none of its format's name.
 var precisions = map[string]string{"f8e4m3fn": "fp8", "i8": "w8a8", "tf32": "f32", "f64": "f32"}
 
 // Compile makes the plan of a case for a chip.
@@ -148,8 +148,8 @@ func (c Case) Compile(ctx context.Context, target *chip.Chip) (*plan.Plan, error
 		bind[string(n)] = c.Dims[i]
 	}
 	precision := c.Format
-	if q := precisions[c.Format]; q != "" {
-		precision = q
+	if _, ok := target.Precision(c.Format); !ok && precisions[c.Format] != "" {
+		precision = precisions[c.Format]
 	}
 	m := &driver.Model{Path: c.String(), Warnings: &diag.List{}}
 	if k.ir != nil {

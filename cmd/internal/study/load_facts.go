@@ -2,6 +2,7 @@ package study
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -149,8 +150,15 @@ func (f *fact) inference(what string) {
 		if strings.HasPrefix(f.text("metric"), "down") {
 			k, n = f.dim("inter"), f.dim("hidden")
 		}
-		tokens := f.dim("tok_per_expert")
-		f.set("grouped", "f8e4m3fn", s, f.dim("local"), tokens, k, n)
+		// Tokens choose experts as they like: of those with a few tokens on average, a part e^-average has none and is not read.
+		local, tokens := f.dim("local"), f.dim("tok_per_expert")
+		if f.cond["bs_per_gpu"] != "" {
+			each := float64(f.dim("bs_per_gpu")) * float64(f.dim("gpus")) * float64(f.dim("topk")) / float64(f.dim("experts"))
+			chosen := max(1, int64(math.Round(float64(local)*-math.Expm1(-each))))
+			tokens = max(1, int64(math.Ceil(float64(local)*each/float64(chosen))))
+			local = chosen
+		}
+		f.set("grouped", "f8e4m3fn", s, local, tokens, k, n)
 	case what == "mha_decode":
 		d := f.shape(3)
 		f.set("decode", kv, s, f.dim("batch_size"), f.dim("kv_len"), d[1], f.perGroup(d), d[2])

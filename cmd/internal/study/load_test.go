@@ -75,6 +75,7 @@ func TestFacts(t *testing.T) {
 		{"infersim/mla_prefill", "latency", "10", "us", "shape 128-128-64; dtype=bf16 seq_len=4096", "prefill bf16 B=1 S=4096 G=128 P=1 D=192 E=128"},
 		{"infersim/grouped_gemm_decode", "down_proj latency", "10", "us", "experts=96 gpus=8 local=12 topk=8 hidden=2048 inter=1560 bs_per_gpu=16 tok_per_expert=11", "grouped f8e4m3fn E=12 T=11 K=1560 N=2048"},
 		{"infersim/grouped_gemm_decode", "up_proj latency", "10", "us", "experts=96 gpus=8 local=12 topk=8 hidden=2048 inter=1560 bs_per_gpu=16 tok_per_expert=11", "grouped f8e4m3fn E=12 T=11 K=2048 N=3120"},
+		{"infersim/grouped_gemm_decode", "up_proj latency", "10", "us", "experts=256 gpus=1 local=256 topk=8 hidden=7168 inter=2048 bs_per_gpu=32 tok_per_expert=1", "grouped f8e4m3fn E=162 T=2 K=7168 N=4096"},
 		{"flagperf-base/computation-FP16", "achieved", "300", "TFLOPS", "8 cards", "gemm f16 T=8192 K=8192 N=8192"},
 	} {
 		if r := read(c.benchmark, c.metric, c.value, c.unit, c.conditions); r.What() != c.want || r.Skip != "" {
