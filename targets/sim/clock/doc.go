@@ -23,6 +23,11 @@
 // core queue for its part in the order they start. How much of what is read hits the cache comes from the instruction stream: see
 // traffic.go. Values that only data can tell are what the plan assumes ([plan.Assume]), and are reported.
 //
+// # Beside plans
+//
+// [RunLanes] times kernels as libraries write them for chips of many lanes, [Collective] operations over several cards, from the same
+// numbers of the chip. [Spread] says how far a time may be off; docs/calibration.md says how well all this meets what was measured.
+//
 // # Why it is quick
 //
 // Launches of one kernel with one grid and the same data in the cache are timed once. A loop whose rounds cost the same

@@ -14,8 +14,9 @@ import (
 //   - what the launch before left in the cache (least recently used goes first) is a hit;
 //   - of the rest, every different byte is missed once, and again
 //   - not at all, if U and one wave of the other parameters fit into C;
-//   - once a wave that touches it, if all V fit: blocks that run side by side share what they read;
-//   - else in part, as far as the V exceed C.
+//   - else once a wave that touches it: blocks that run side by side walk together, and share what they read however long it is.
+//
+// Where a path feeds several cores with one read, the cache gives what a wave reads alike that many times less often.
 //
 // Without a cache all R come from memory. Written bytes go to memory once.
 
