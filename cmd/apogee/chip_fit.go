@@ -27,7 +27,7 @@ func init() {
 
 func chipFit(ctx context.Context, a *app, f *pflag.FlagSet, args []string) error {
 	if len(args) < 2 {
-		return usagef("expected: apogee chip fit CHIP MEASURED.csv…\nA table has the columns chip , kind, format, seconds, and the sizes of its kinds, seconds the time of one call:\n%s", study.KindsHelp())
+		return usagef("expected: apogee chip fit CHIP MEASURED.csv…\nA table has the columns chip, kind, format, seconds, and the sizes of its kinds, seconds the time of one call:\n%s", study.KindsHelp())
 	}
 	write, _ := f.GetBool("write")
 	asJSON, _ := f.GetBool("json")

@@ -76,6 +76,9 @@ func runBlocks(t *testing.T, name, text, scratch string) string {
 				want = append(want, lines[i])
 			}
 			got := strings.Split(strings.TrimRight(shell(t, name, at, cmd, scratch), "\n"), "\n")
+			for i, l := range got {
+				got[i] = strings.TrimRight(l, " ")
+			}
 			if len(got) == 1 && got[0] == "" {
 				got = nil
 			}
@@ -149,7 +152,7 @@ func matchLines(want, got []string) bool {
 		}
 		return false
 	}
-	return len(got) > 0 && want[0] == strings.TrimRight(got[0], " ") && matchLines(want[1:], got[1:])
+	return len(got) > 0 && strings.TrimRight(want[0], " ") == got[0] && matchLines(want[1:], got[1:])
 }
 
 // shell runs one command line in this process. Words split at blanks, quotes group; $TMP is a scratch folder.

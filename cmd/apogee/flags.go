@@ -18,7 +18,6 @@ import (
 	"apogee/ir/tensor"
 	"apogee/ir/tensor/npy"
 	"apogee/targets/chip"
-	"apogee/targets/chips"
 	"apogee/targets/plan"
 )
 
@@ -36,7 +35,7 @@ func addModelFlags(f *pflag.FlagSet, without ...string) *modelFlags {
 	m := &modelFlags{
 		target:    all.String("target", "", "the `CHIP`: a name that apogee chips lists, the path of a .chip file, or reference"),
 		entry:     all.String("entry", "", "the `ENTRY` of the model; default: the only one, or prefill"),
-		precision: all.String("precision", driver.Auto, "the precision `P`: auto (what the chip would really use), f32, bf16, f16, fp8 or w8a8"),
+		precision: all.String("precision", driver.Auto, "the precision `P`: auto (what the chip would really use), "+strings.Join(chip.PrecisionNames, ", ")+"; apogee legal compares them"),
 		set:       all.StringArray("set", nil, "set `NAME=VALUE,...`: symbols, config fields and options, as B=1,T=128,S=4096"),
 		weights:   all.String("weights", "", "take the weights of `PATH`, a checkpoint folder or .safetensors file, for a MODEL that has none"),
 		config:    all.String("config", "", "fill the config of a .mg file from `FILE`, a config.json"),
@@ -100,7 +99,7 @@ func (m *modelFlags) open(a *app, path string, n need) (_ *job, err error) {
 		}
 	}
 	if *m.target == "" && n != chipMaybe && j.Plan == nil {
-		return nil, usagef("name a chip with --target: %s, or the path of a .chip file%s", strings.Join(chips.List(), ", "),
+		return nil, usagef("name a chip with --target: a name that apogee chips lists, or the path of a .chip file%s",
 			map[bool]string{true: ", or reference"}[n == chipOrReference])
 	}
 	if *m.config != "" {

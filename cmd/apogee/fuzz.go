@@ -49,7 +49,7 @@ Without --target one shipped chip of each family is tried.`,
 			}
 			return func(ctx context.Context, a *app, args []string) error {
 				if len(args) != 1 || args[0] != "models" {
-					return usagef("fuzz takes one word, what to fuzz: models; found %q", strings.Join(args, " "))
+					return usagef("expected: apogee fuzz models, found %q", strings.TrimRight("apogee fuzz "+strings.Join(args, " "), " "))
 				}
 				if *o.n < 1 || *o.ops < 0 || *o.stop < 0 || *o.jobs < 0 {
 					return usagef("-n is at least 1; --ops, --stop and --jobs are not negative")

@@ -255,7 +255,7 @@ Commands:
 		fmt.Fprintf(w, "  %-11s %s\n", c.name, c.short)
 	}
 	fmt.Fprint(w, `
-MODEL is a .mg file, a checkpoint folder, a config.json, a dumped IR (.ir) or a plan.
+MODEL is a .mg or .onnx file, a checkpoint folder, a config.json, a dumped IR (.ir) or a plan.
 CHIP is a name that apogee chips lists, the path of a .chip file, or reference.
 
 Exit codes: 0 done; 1 bad input, or it could not be done; 2 a mistake in the command line; 130 interrupted.

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"text/tabwriter"
 
 	"github.com/spf13/pflag"
@@ -53,6 +55,9 @@ type accuracy struct {
 func (o *accuracy) run(ctx context.Context, a *app) error {
 	a.progress.Step("reading "+*o.data, 0, 0)
 	rows, _, err := study.Load(*o.data)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w. The tables are no part of apogee: --data names yours, docs/calibration.md says what they are", err)
+	}
 	if err != nil {
 		return err
 	}

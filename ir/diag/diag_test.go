@@ -184,8 +184,17 @@ func TestDidYouMean(t *testing.T) {
 	for _, c := range []struct{ name, want string }{
 		{"rms_nrom", "rms_norm"}, {"RMSNorm", "rms_norm"}, {"sofmax", "softmax"}, {"mat-mul", "matmul"},
 		{"ad", "add"}, {"f8e4m3", "f8e4m3fn"}, {"b", "B"}, {"conv", ""}, {"T", ""}, {"", ""}, {"add", ""},
-		{strings.Repeat("a", 1000), ""},
+		{strings.Repeat("a", 1000), ""}, {"norm", ""}, {"Layer", ""},
 	} {
+		if got := DidYouMean(c.name, names); got != c.want {
+			t.Errorf("DidYouMean(%q) = %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestDidYouMeanLastPart(t *testing.T) {
+	names := []string{"nvidia-h100", "nvidia-h200", "ascend-910b", "card-x1", "board-x1", "a-x1x"}
+	for _, c := range []struct{ name, want string }{{"H100", "nvidia-h100"}, {"910b", "ascend-910b"}, {"00", ""}, {"h10", ""}, {"910", ""}} {
 		if got := DidYouMean(c.name, names); got != c.want {
 			t.Errorf("DidYouMean(%q) = %q, want %q", c.name, got, c.want)
 		}

@@ -8,7 +8,8 @@ const maxName = 128
 // DidYouMean gives the candidate that name was probably meant to be, or "" if none is near. Near is an edit
 // distance (insertions, deletions, substitutions and swaps of neighbours: Damerau-Levenshtein, optimal string
 // alignment) of at most a third of the longer name, one for short names; names that differ only in case or in
-// "-", "_", "." and blanks are always near. The nearest wins, then the first in the list.
+// "-", "_", "." and blanks are always near. The nearest wins, then the first in the list. Where none is near, it is the
+// only one whose last part the name is.
 func DidYouMean(name string, candidates []string) string {
 	if name == "" || len(name) > maxName {
 		return ""
@@ -35,7 +36,26 @@ func DidYouMean(name string, candidates []string) string {
 			best, bestDist = c, d
 		}
 	}
+	if best == "" {
+		return lastPart(name, candidates)
+	}
 	return best
+}
+
+// lastPart finds the one candidate whose last part, behind a hyphen, underscore or dot, is the name: nvidia-h100 for H100.
+func lastPart(name string, candidates []string) string {
+	found := ""
+	for _, c := range candidates {
+		n := len(c) - len(name)
+		if n < 1 || len(name) < 3 || !strings.EqualFold(c[n:], name) || !strings.ContainsRune("-_.", rune(c[n-1])) {
+			continue
+		}
+		if found != "" {
+			return ""
+		}
+		found = c
+	}
+	return found
 }
 
 var folder = strings.NewReplacer("-", "", "_", "", ".", "", " ", "")

@@ -61,7 +61,7 @@ func Load(path string) (rows []Row, skipped []string, err error) {
 		if errors.As(err, &p) {
 			err = p.Err
 		}
-		return nil, nil, fmt.Errorf("no measurements at %s: %w; give the folder that holds them with --data", path, err)
+		return nil, nil, fmt.Errorf("no measurements at %s: %w; expected a table of measured times, or a folder that holds some", path, err)
 	}
 	var files []string
 	if info.IsDir() {
