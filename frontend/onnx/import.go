@@ -17,7 +17,7 @@ import (
 // Limits of importing, against small files that mean huge modules.
 const (
 	DefaultMaxOps = 1_500_000 // ops of a module, unless Options says otherwise
-	MaxNodes      = 2_000_000 // nodes lowered, those of functions and unrolled loops counted each time
+	MaxNodes      = 100_000   // nodes lowered, those of functions and of rounds written out counted each time; and 64 for each that the file has
 	MaxRank       = 64        // axes of a tensor
 	MaxLiteral    = 64        // elements of an initialiser that becomes a constant of the module; more stay a weight
 )
@@ -86,6 +86,7 @@ type importer struct {
 	// scalars are the constants without axes in the entry's body, by format and bytes.
 	scalars map[string]*ir.Value
 	nodes   int                  // lowered so far
+	own     int                  // nodes in the file, counted when it matters
 	calls   []funcKey            // functions being expanded
 	inputs  map[*ir.Value]string // parameters of the entry
 }
@@ -337,12 +338,24 @@ func (im *importer) literalOrWeight(name string, t *pb.TensorProto) *ir.Value {
 	return v
 }
 
+// spend counts a node that is lowered, or a round that is written out: with functions that call functions twice, or a loop whose
+// rounds cannot stay a loop, a small file can mean as many as it likes.
+func (im *importer) spend() {
+	if im.nodes++; im.nodes <= MaxNodes {
+		return
+	}
+	if im.own == 0 {
+		im.m.eachNode(func(*pb.NodeProto) { im.own++ })
+	}
+	if most := MaxNodes + 64*im.own; im.nodes > most {
+		failf(CodeLimit, "more than %d nodes, those of functions and of rounds that are written out counted each time", most)
+	}
+}
+
 // graph imports nodes one after the other. What cannot be imported is reported, and its results are marked as missing.
 func (im *importer) graph(sc *scope, nodes []*pb.NodeProto) {
 	for i, p := range nodes {
-		if im.nodes++; im.nodes > MaxNodes {
-			failf(CodeLimit, "more than %d nodes, those of functions and unrolled loops counted each time", MaxNodes)
-		}
+		im.spend()
 		im.node(sc, p, nodeName(p, i), nodes[i:])
 		if im.diags.Full() {
 			return

@@ -271,10 +271,24 @@ func (m *Model) HasInitialiser(name string) bool {
 // where that is more than once: Add,Concat*5.
 func (m *Model) OpTypes() string {
 	count := map[string]int{}
+	m.eachNode(func(n *pb.NodeProto) { count[opName(domainOf(n.Domain), n.OpType)]++ })
+	var out []string
+	for k, n := range count {
+		if n > 1 {
+			k += fmt.Sprintf("*%d", n)
+		}
+		out = append(out, k)
+	}
+	sort.Strings(out)
+	return strings.Join(out, ",")
+}
+
+// eachNode visits the nodes of the graph, of subgraphs and of local functions.
+func (m *Model) eachNode(f func(n *pb.NodeProto)) {
 	var nodes func(list []*pb.NodeProto)
 	nodes = func(list []*pb.NodeProto) {
 		for _, n := range list {
-			count[opName(domainOf(n.Domain), n.OpType)]++
+			f(n)
 			for _, a := range n.Attribute {
 				if a.G != nil {
 					nodes(a.G.Node)
@@ -286,16 +300,7 @@ func (m *Model) OpTypes() string {
 		}
 	}
 	nodes(m.proto.Graph.Node)
-	for _, f := range m.proto.Functions {
-		nodes(f.Node)
+	for _, fn := range m.proto.Functions {
+		nodes(fn.Node)
 	}
-	var out []string
-	for k, n := range count {
-		if n > 1 {
-			k += fmt.Sprintf("*%d", n)
-		}
-		out = append(out, k)
-	}
-	sort.Strings(out)
-	return strings.Join(out, ",")
 }

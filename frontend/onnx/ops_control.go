@@ -198,6 +198,7 @@ func (it *iteration) written(count int64, types []ir.Type) []*ir.Value {
 	stacks := make([][]*ir.Value, it.stacked)
 	trip := it.dim(format.I64, shape.Const(count))
 	for i := range count {
+		it.spend()
 		var st []*ir.Value
 		carried, st = it.next(it.inline(it.body, fmt.Sprint(i), it.args(it.dim(format.I64, shape.Const(i)), carried)...))
 		for k, v := range st {
@@ -338,6 +339,7 @@ func lowerLoop(n *node) {
 	}
 	values, stacks := carried, make([][]*ir.Value, it.stacked)
 	for i := int64(0); (most < 0 || i < most) && n.truthOf(cond); i++ {
+		n.spend()
 		next, st := it.next(n.inline(body, fmt.Sprint(i), append([]*ir.Value{n.dim(format.I64, shape.Const(i)), cond}, values...)...))
 		if values = next; n.has(1) {
 			cond = lastCond
