@@ -47,6 +47,9 @@ type file struct {
 	names   map[string]decl
 }
 
+// Empty reports whether the file declares nothing that another could use: it is no library.
+func (p *Program) Empty() bool { return len(p.main.names) == 0 }
+
 // Entries returns the names of the functions that a user can run, in the order of the source.
 func (p *Program) Entries() []string {
 	out := make([]string, len(p.entries))

@@ -460,7 +460,7 @@ func (m *Model) needsConfig(err error) (*diag.List, bool) {
 	}
 	out := &diag.List{}
 	for _, d := range l.Items() {
-		if d.Severity == diag.Error && d.Code != mg.CodeConfigMissing && (d.Code != mg.CodeEntry || len(m.Program.Entries()) > 0) {
+		if d.Severity == diag.Error && d.Code != mg.CodeConfigMissing && (d.Code != mg.CodeEntry || len(m.Program.Entries()) > 0 || m.Program.Empty()) {
 			return nil, false
 		}
 		if d.Severity == diag.Error {
