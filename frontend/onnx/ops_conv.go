@@ -81,6 +81,7 @@ func convTranspose(n *node) {
 			v = n.pad(v, make([]int64, rank+3), hi, n.like(x, 0))
 			wide := append(shape.Shape{}, x.Type.Shape...)
 			wide[i+2] = d.Mul(shape.Const(stride[i]))
+			n.checkShape(wide)
 			x = n.slice(n.reshape(v, wide), i+2, shape.Const(0), wide[i+2].Sub(shape.Const(stride[i]-1)), 1)
 		}
 		low[i+2], high[i+2] = reach-1-begin, reach-1-end+more[i]

@@ -258,8 +258,17 @@ func (r *resizing) spread(low, t, reach float64, kernel func(d float64) float64)
 // maxTaps is how many elements an output may be made of before a product with a matrix takes the place of sums.
 const maxTaps = 4
 
+// maxResized is how long an axis may become: where its elements come from is written into the module.
+const maxResized = 1 << 20
+
 // resizeAxis resizes one axis.
 func (n *node) resizeAxis(x *ir.Value, axis int, r *resizing) *ir.Value {
+	if r.out > maxResized {
+		failf(CodeLimit, "axis %d is resized to %d elements, more than %d", axis, r.out, maxResized)
+	}
+	if r.smooth && r.mode != "nearest" && float64(r.out)/r.scale > 1<<22 { // each is made of as many as it stands for
+		failf(CodeLimit, "axis %d of %d elements is resized to %d with antialias", axis, r.in, r.out)
+	}
 	if r.in == 0 || r.out == 0 {
 		s := append(shape.Shape{}, x.Type.Shape...)
 		s[axis] = shape.Const(r.out)
@@ -334,7 +343,7 @@ func (n *node) roundTo(x *ir.Value, f format.Format) *ir.Value {
 // resizeBlend sums weighted elements.
 func (n *node) resizeBlend(x *ir.Value, axis int, r *resizing, firsts []int64, weights [][]float64, taps int, inside func(int64) int64, index func(int) *ir.Value) *ir.Value {
 	rank := len(x.Type.Shape)
-	if taps <= maxTaps || rank > 20 || r.in*r.out > 1<<24 {
+	if taps <= maxTaps || rank > 20 || r.in > (1<<24)/r.out {
 		var sum *ir.Value
 		for k := range taps {
 			w := make([]float64, r.out)

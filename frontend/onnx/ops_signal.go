@@ -200,7 +200,7 @@ func cosineWindow(a, b, c float64) func(n *node) {
 	return func(n *node) {
 		size := n.int(0)
 		f := n.attrFormat("output_datatype", format.F32)
-		if size < 0 || size > 1<<24 {
+		if size < 0 || size > 1<<20 {
 			n.fail("a window of %d elements", size)
 		}
 		period := float64(size)
@@ -222,7 +222,7 @@ func cosineWindow(a, b, c float64) func(n *node) {
 func melWeights(n *node) {
 	bins, length, rate := n.int(0), n.int(1), n.int(2)
 	lower, upper := n.float(3), n.float(4)
-	if bins < 1 || length < 1 || rate < 1 || bins > 1<<20 || length > 1<<24 || bins*(length/2+1) > 1<<26 {
+	if bins < 1 || length < 1 || rate < 1 || bins > 1<<20 || length > 1<<24 || bins*(length/2+1) > 1<<23 {
 		n.fail("%d bins of a transform of %d at %d Hz", bins, length, rate)
 	}
 	mel := func(hz float64) float64 { return 2595 * math.Log10(1+hz/700) }

@@ -29,8 +29,16 @@ func (b *builder) emit(info *op.Info, attrs op.Attrs, args ...*ir.Value) []*ir.V
 		b.b.Err = nil
 		misfit(err.Error(), args...)
 	}
+	for _, r := range o.Results() {
+		if n, ok := r.Type.Shape.Numel().Value(); ok && n > maxElements {
+			failf(CodeLimit, "%s has more elements than any memory", r.Type)
+		}
+	}
 	return b.im.fold(o)
 }
+
+// maxElements bounds a tensor, so that its bytes and what is counted of them fit an int64.
+const maxElements = 1 << 56
 
 // misfit reports operands that do not fit each other; it does not return. Where dimensions are symbols, they may fit once they have
 // values.
