@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -316,6 +317,58 @@ func TestPlanPage(t *testing.T) {
 		if !strings.Contains(string(text), "`"+w) && !strings.Contains(string(text), "`"+family+"_") {
 			t.Errorf("docs/plan.md does not name %s", w)
 		}
+	}
+}
+
+// TestArchitecturePage: docs/architecture.md names every package, and none that is not there.
+func TestArchitecturePage(t *testing.T) {
+	root(t)
+	text, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	folder := ""
+	for _, l := range strings.Split(string(text), "\n") {
+		cells := strings.Split(l, "|")
+		if len(cells) != 4 {
+			continue
+		}
+		for i, w := range strings.Split(cells[1], "`") {
+			switch {
+			case i%2 == 0:
+			case strings.HasSuffix(w, "/"):
+				folder = w
+			case w+"/" == folder || strings.HasPrefix(w, folder):
+				named[w] = true
+			default:
+				named[folder+w] = true
+			}
+		}
+	}
+	for _, top := range []string{"cmd", "codegen", "frontend", "ir", "passes", "targets"} {
+		err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.IsDir() {
+				return err
+			}
+			if d.Name() == "testdata" {
+				return filepath.SkipDir
+			}
+			files, err := filepath.Glob(filepath.Join(path, "*.go"))
+			files = slices.DeleteFunc(files, func(f string) bool { return strings.HasSuffix(f, "_test.go") })
+			if name := filepath.ToSlash(path); len(files) > 0 && !named[name] {
+				t.Errorf("docs/architecture.md does not name %s", name)
+			} else if delete(named, name); len(files) == 0 && named[name] {
+				t.Errorf("docs/architecture.md names %s, which holds no package", name)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name := range named {
+		t.Errorf("docs/architecture.md names %s, which is not there", name)
 	}
 }
 

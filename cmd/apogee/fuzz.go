@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -89,6 +90,11 @@ func (o *fuzzing) run(ctx context.Context, a *app) error {
 	if len(names) == 0 {
 		if names, err = onePerFamily(); err != nil {
 			return err
+		}
+	}
+	if *o.out != "" {
+		if err := os.MkdirAll(*o.out, 0o777); err != nil { // now, not after an hour
+			return fmt.Errorf("cannot make folder %s: %w", *o.out, reason(err))
 		}
 	}
 	var targets []*fuzz.Target
