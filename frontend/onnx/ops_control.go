@@ -89,15 +89,23 @@ func lowerIf(n *node) {
 		n.fail("then_branch gives %d results and else_branch %d", len(then.Output), len(otherwise.Output))
 	}
 	// Both branches, where their results have the same types; else the one that is taken, which must be known.
+	imported := 0 // branches that are right by themselves
+	branch := func(g *pb.GraphProto, name string) func() []*ir.Value {
+		return func() []*ir.Value {
+			v := n.inline(g, name)
+			imported++
+			return v
+		}
+	}
 	err := n.attempt(func() {
-		for i, v := range n.branch(n.reshape(cond, dims()), func() []*ir.Value { return n.inline(then, "then") }, func() []*ir.Value { return n.inline(otherwise, "else") }) {
+		for i, v := range n.branch(n.reshape(cond, dims()), branch(then, "then"), branch(otherwise, "else")) {
 			n.set(i, v)
 		}
 	})
 	if err == nil {
 		return
 	}
-	if n.importer.opt.Eval == nil && n.importer.opt.Values == nil {
+	if n.importer.opt.Eval == nil && n.importer.opt.Values == nil && imported < 2 {
 		again(err)
 	}
 	take(truth(n.ints(0)))
