@@ -83,13 +83,14 @@ type frame struct {
 
 // program is a kernel, compiled.
 type program struct {
-	plan   *plan.Plan
-	kernel *plan.Kernel
-	code   []instr
-	loops  int
-	scalar int // the scalar unit's queue; len(plan.Queues) when the plan has none
-	queues int
-	lazy   []bool // by local: moves to it may be done later
+	plan      *plan.Plan
+	kernel    *plan.Kernel
+	code      []instr
+	loops     int
+	scalar    int // the scalar unit's queue; len(plan.Queues) when the plan has none
+	queues    int
+	lazy      []bool // by local: moves to it may be done later
+	traceable bool   // its data do not decide what it does
 }
 
 // compiler compiles the kernels of a plan.
@@ -188,6 +189,7 @@ func (z *compiler) kernel(k *plan.Kernel) (*program, error) {
 		return nil, z.fail(k, open[0], problem("a loop without end"))
 	}
 	prog.lazy = lazyLocals(k, prog.code)
+	prog.traceable = traceable(prog.code)
 	for i := range prog.code {
 		in := &prog.code[i]
 		in.lazy = in.op == plan.Move && in.dst.local >= 0 && prog.lazy[in.dst.local]

@@ -26,6 +26,7 @@ type core struct {
 	prog   *program
 	params [][]byte
 	args   []binding
+	bufs   [][]byte // all of the plan's buffers
 	launch string
 	bound  func(param int) string // names the buffer of a parameter, for errors
 	id     int64
@@ -50,6 +51,10 @@ type core struct {
 	packs  map[packKey]*pack // the device's, as far as this core has met them
 	recent [recentPacks]recentPack
 	packs8 map[packKey]*kernels.Int8B
+
+	// The trace that is being made, nil for none, and what was left of the instructions when it began.
+	record   *trace
+	recorded int64
 
 	// Queues that wait: what was issued to them since.
 	waiting int
@@ -275,6 +280,9 @@ func (c *core) do(f *frame) error {
 				c.settleSums(v)
 			}
 		}
+	}
+	if c.record != nil && f.in.op != plan.Mma && !f.in.lazy { // those note themselves what is left of them
+		c.noteInstr(effectInstr, f, operandRef{}, operandRef{})
 	}
 	return f.in.run(c, f)
 }

@@ -130,8 +130,8 @@ func (c *core) moveLater(f *frame) bool {
 		t.set(d, &a.o.stride)
 		return true
 	}
-	var from [maxRank]int64
-	src, ok := c.whence(a, &from)
+	var x axes
+	src, ok := c.whenceMove(a, d, &x)
 	c.claim(d)
 	if !ok {
 		return false
@@ -139,7 +139,7 @@ func (c *core) moveLater(f *frame) bool {
 	t := c.newLazy(list)
 	t.by = nil
 	t.src = src
-	t.set(d, &from)
+	t.setAxes(d, &x)
 	return true
 }
 
@@ -153,12 +153,26 @@ func (c *core) newLazy(list *[]lazyTile) *lazyTile {
 	return &(*list)[n]
 }
 
-// set fills in a tile's layout: axes of one element left out, axes that are one in both memories merged.
+// axes are those of a move between tiles of equal sizes.
+type axes struct {
+	rank   int
+	n      [maxRank]int64
+	stride [maxRank]int64 // of what is read
+	to     [maxRank]int64 // of what is written
+	from   [maxRank]int64 // in global memory
+}
+
+// set fills in a tile's layout.
 func (t *lazyTile) set(d *view, from *[maxRank]int64) {
+	t.setAxes(d, &axes{rank: d.o.rank, n: *d.n, to: d.o.stride, from: *from})
+}
+
+// setAxes is set for axes that are not the view's own. Axes of one element are left out, axes that are one in both memories merged.
+func (t *lazyTile) setAxes(d *view, x *axes) {
 	t.lo, t.hi, t.off, t.size, t.seen = d.lo, d.hi, d.off, d.o.esize, nil
 	k := 0
-	for i := 0; i < d.o.rank; i++ {
-		n, s, g := d.n[i], d.o.stride[i], from[i]
+	for i := 0; i < x.rank; i++ {
+		n, s, g := x.n[i], x.to[i], x.from[i]
 		if n == 1 {
 			continue
 		}
@@ -230,6 +244,7 @@ func (c *core) settleLocal(local int, lo, hi int64) {
 
 // moveNow does a move.
 func (c *core) moveNow(local int, t *lazyTile) {
+	c.noteMove(local, t)
 	mem := c.mems[c.prog.kernel.Locals[local].Mem]
 	l := &c.loop
 	l.rows, l.cols, l.outer = 1, 1, 0
@@ -264,7 +279,7 @@ func (c *core) whence(v *view, from *[maxRank]int64) (src origin, ok bool) {
 			*from = t.step
 			return src, true
 		}
-		if off, ok := t.locate(v, from); ok {
+		if off, ok := t.locate(v.off, v.o.rank, v.n, &v.o.stride, from); ok {
 			t.seen, t.at, t.skip, t.step = v.o, v.off-t.off, off-t.src.off, *from
 			src = t.src
 			src.off = off
@@ -275,11 +290,67 @@ func (c *core) whence(v *view, from *[maxRank]int64) (src origin, ok bool) {
 	return origin{}, false
 }
 
-// locate maps a tile of the core's memory to where the lazy tile's elements are.
-func (t *lazyTile) locate(v *view, from *[maxRank]int64) (int64, bool) {
+// whenceMove is whence for what a move reads. Its axes may become more: one that runs through several axes of a tile that lie behind each
+// other, as when rows are copied as one run of bytes, is split.
+func (c *core) whenceMove(a, d *view, x *axes) (src origin, ok bool) {
+	list := c.lazy[a.o.local]
+	for i := range list {
+		t := &list[i]
+		if t.lo > a.lo || t.hi < a.hi || t.size != a.o.esize {
+			continue
+		}
+		if !t.split(a, d, x) {
+			continue
+		}
+		if off, ok := t.locate(a.off, x.rank, &x.n, &x.stride, &x.from); ok {
+			src = t.src
+			src.off = off
+			return src, true
+		}
+	}
+	c.settleLocal(a.o.local, a.lo, a.hi)
+	return origin{}, false
+}
+
+// split lists the axes of a move from a to d, cut where the tile's own are; false when they are too many.
+func (t *lazyTile) split(a, d *view, x *axes) bool {
+	x.rank = 0
+	for i := a.o.rank - 1; i >= 0; i-- { // innermost first
+		n, s, to := a.n[i], a.o.stride[i], d.o.stride[i]
+		for k := 0; k < t.rank && n > 1; k++ {
+			if m := t.n[k]; t.stride[k] == s && n > m && n%m == 0 {
+				if !x.add(m, s, to) {
+					return false
+				}
+				n, s, to, k = n/m, s*m, to*m, -1
+			}
+		}
+		if n > 1 && !x.add(n, s, to) {
+			return false
+		}
+	}
+	for i, j := 0, x.rank-1; i < j; i, j = i+1, j-1 {
+		x.n[i], x.n[j] = x.n[j], x.n[i]
+		x.stride[i], x.stride[j] = x.stride[j], x.stride[i]
+		x.to[i], x.to[j] = x.to[j], x.to[i]
+	}
+	return true
+}
+
+func (x *axes) add(n, stride, to int64) bool {
+	if x.rank == maxRank {
+		return false
+	}
+	x.n[x.rank], x.stride[x.rank], x.to[x.rank] = n, stride, to
+	x.rank++
+	return true
+}
+
+// locate maps a tile of the core's memory, of the given sizes and strides, to where the lazy tile's elements are.
+func (t *lazyTile) locate(first int64, rank int, sizes, strides, from *[maxRank]int64) (int64, bool) {
 	// Coordinates of the first element, widest stride first.
 	var at [maxRank]int64
-	rest := v.off - t.off
+	rest := first - t.off
 	off := t.src.off
 	var done [maxRank]bool
 	for range t.rank {
@@ -305,19 +376,19 @@ func (t *lazyTile) locate(v *view, from *[maxRank]int64) (int64, bool) {
 		return 0, false
 	}
 	var used [maxRank]bool
-	for a := 0; a < v.o.rank; a++ {
-		n := v.n[a]
+	for a := 0; a < rank; a++ {
+		n := sizes[a]
 		from[a] = 0
 		if n == 1 {
 			continue
 		}
 		found := false
 		for i := 0; i < t.rank && !found; i++ {
-			if used[i] || v.o.stride[a]%t.stride[i] != 0 {
+			if used[i] || strides[a]%t.stride[i] != 0 {
 				continue
 			}
 			// A step of several of the tile's, such as every other column.
-			k := v.o.stride[a] / t.stride[i]
+			k := strides[a] / t.stride[i]
 			if k < 1 || at[i]+(n-1)*k >= t.n[i] {
 				continue
 			}

@@ -19,19 +19,21 @@ import (
 
 // Machine is a plan on a device.
 type Machine struct {
-	d        *Device
-	p        *plan.Plan
-	progs    []*program
-	bufs     [][]byte
-	weights  []*weight // by buffer, nil for others
-	states   []*state
-	slabs    []slab
-	guard    *guard.Guard
-	ready    bool
-	took     []time.Duration // by step: what the last launch took
-	nest     []int           // by step, as plan.Nest gives it
-	ran      []int64         // by step: see Ran
-	numCores int64
+	d         *Device
+	p         *plan.Plan
+	progs     []*program
+	bufs      [][]byte
+	weights   []*weight // by buffer, nil for others
+	states    []*state
+	slabs     []slab
+	guard     *guard.Guard
+	ready     bool
+	took      []time.Duration // by step: what the last launch took
+	nest      []int           // by step, as plan.Nest gives it
+	ran       []int64         // by step: see Ran
+	traces    [][]*trace      // by step and core, nil where there is none yet
+	traceLeft atomic.Int64    // bytes that traces may still take
+	numCores  int64
 }
 
 // slab is a piece of global memory that buffers share, at the plan's addresses.
@@ -50,7 +52,8 @@ func New(p *plan.Plan, c *chip.Chip, w Weights, opt Options) (*Machine, error) {
 func (d *Device) Machine(p *plan.Plan) (*Machine, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	m := &Machine{d: d, p: p, took: make([]time.Duration, len(p.Steps)), numCores: int64(d.chip.Cores.Int())}
+	m := &Machine{d: d, p: p, took: make([]time.Duration, len(p.Steps)), traces: make([][]*trace, len(p.Steps)), numCores: int64(d.chip.Cores.Int())}
+	m.traceLeft.Store(traceLimit)
 	if p.Chip != d.chip.Name {
 		return nil, planErr("the plan is for chip %s, but %s is to run it", p.Chip, d.chip.Name)
 	}

@@ -62,6 +62,17 @@ func runMma(c *core, f *frame) error {
 	if len(c.sums) > 0 {
 		c.settleSums(&f.dst)
 	}
+	if c.record != nil {
+		c.noteInstr(effectProduct, f, a, b)
+	}
+	c.productNow(f, a, b)
+	return nil
+}
+
+// productNow multiplies operands that were found.
+func (c *core) productNow(f *frame, a, b operandRef) {
+	in := f.in
+	m, n, k := f.dst.n[0], f.dst.n[1], f.a.n[1]
 	switch in.mma {
 	case mmaF32:
 		d, direct := c.accumulator(&f.dst, f.acc != 0)
@@ -78,7 +89,6 @@ func runMma(c *core, f *frame) error {
 	default:
 		c.productPlain(&f.dst, a, b, m, n, k, f.acc != 0)
 	}
-	return nil
 }
 
 // ref finds where the elements of a matrix operand are.
@@ -153,6 +163,13 @@ func (c *core) settleSums(v *view) {
 func (c *core) closeSum(i int) {
 	s := &c.sums[i]
 	s.dst.n = &s.dst.dyn
+	c.noteSum(s)
+	c.multiply(s)
+	c.sums = append(c.sums[:i], c.sums[i+1:]...)
+}
+
+// multiply computes a sum.
+func (c *core) multiply(s *sum) {
 	if !s.a.fmt.IsFloat() {
 		if !c.productInt8(&s.dst, s.a, s.b, s.m, s.n, s.k, s.acc) {
 			c.productInt(&s.dst, s.a, s.b, s.m, s.n, s.k, s.acc)
@@ -164,7 +181,6 @@ func (c *core) closeSum(i int) {
 			c.putBack(&s.dst, d)
 		}
 	}
-	c.sums = append(c.sums[:i], c.sums[i+1:]...)
 }
 
 // matrix is row-major float32.

@@ -10,9 +10,20 @@ import (
 // runMove copies a tile.
 func runMove(c *core, f *frame) error {
 	in := f.in
-	if in.lazy && c.lazyOn && c.moveLater(f) {
-		return nil
+	if in.lazy && c.lazyOn {
+		if c.moveLater(f) {
+			return nil
+		}
+		if c.record != nil {
+			c.noteInstr(effectInstr, f, operandRef{}, operandRef{})
+		}
 	}
+	return c.moveTile(f)
+}
+
+// moveTile copies a tile now.
+func (c *core) moveTile(f *frame) error {
+	in := f.in
 	if in.dst.index == nil && in.a.index == nil {
 		return c.copyTile(f, &f.dst, &f.a, 0)
 	}

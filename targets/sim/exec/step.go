@@ -42,6 +42,13 @@ func (m *Machine) step(ctx context.Context, stop *atomic.Bool, i int) error {
 	if workers > 1 && m.took[i] < worthWorkers {
 		workers = 1
 	}
+	var traces []*trace
+	if prog.traceable && m.guard == nil && m.d.opt.Order == nil {
+		if m.traces[i] == nil {
+			m.traces[i] = make([]*trace, active)
+		}
+		traces = m.traces[i]
+	}
 	start := time.Now()
 	defer func() { m.took[i] = time.Since(start) * time.Duration(workers) }()
 	var next, failed atomic.Int64
@@ -57,8 +64,8 @@ func (m *Machine) step(ctx context.Context, stop *atomic.Bool, i int) error {
 			}
 		}()
 		c := m.d.cores[w]
-		c.stop, c.plan, c.params, c.args, c.launch, c.grid, c.cores = stop, m.p, params, args, s.Name, s.Grid, m.numCores
-		c.guard, c.watched = nil, watched
+		c.stop, c.plan, c.params, c.args, c.launch, c.grid, c.cores, c.bufs = stop, m.p, params, args, s.Name, s.Grid, m.numCores, m.bufs
+		c.guard, c.watched, c.record = nil, watched, nil
 		if watched != nil {
 			if c.watcher == nil {
 				c.watcher = new(guard.Core)
@@ -74,10 +81,16 @@ func (m *Machine) step(ctx context.Context, stop *atomic.Bool, i int) error {
 			}
 			c.left = m.d.opt.MaxInstructions
 			c.choose = nil
+			var err error
 			if m.d.opt.Order != nil {
 				c.choose = m.d.opt.Order(i, id)
 			}
-			if err := c.run(prog, id); err != nil {
+			if traces == nil {
+				err = c.run(prog, id)
+			} else {
+				err = c.runTraced(prog, id, &traces[id], &m.traceLeft)
+			}
+			if err != nil {
 				errs[w], ids[w] = err, id
 				for {
 					f := failed.Load()
