@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"slices"
 	"sync/atomic"
 	"unsafe"
 
@@ -79,6 +80,7 @@ func (c *core) runTraced(prog *program, id int64, slot **trace, left *atomic.Int
 		return err
 	}
 	*slot = noTrace
+	t.drop(prog)
 	if t.over || c.recorded-c.left < traceGain*int64(len(t.effects)) {
 		return nil
 	}
@@ -88,6 +90,52 @@ func (c *core) runTraced(prog *program, id int64, slot **trace, left *atomic.Int
 	}
 	*slot = t
 	return nil
+}
+
+// dropLimit bounds the pairs of effects that drop looks at.
+const dropLimit = 1 << 20
+
+// drop forgets moves into bytes that nothing uses afterwards. A core makes them when a tile is overwritten in part: the rest might have been
+// wanted. What a launch leaves in a core's memories is nobody's.
+func (t *trace) drop(prog *program) {
+	pairs := 0
+	for i := len(t.effects) - 1; i >= 0; i-- {
+		e := &t.effects[i]
+		if e.kind != effectMove {
+			continue
+		}
+		if pairs += len(t.effects) - i; pairs > dropLimit {
+			return
+		}
+		mem, used := prog.kernel.Locals[e.local].Mem, false
+		for j := i + 1; j < len(t.effects) && !used; j++ {
+			used = t.effects[j].touches(prog, mem, e.tile.lo, e.tile.hi)
+		}
+		if !used {
+			t.effects = slices.Delete(t.effects, i, i+1)
+		}
+	}
+}
+
+// touches says whether an effect may read some bytes of a core's memory. Writing counts as well, since it may keep part of them.
+func (e *effect) touches(prog *program, mem int, lo, hi int64) bool {
+	over := func(v *view) bool {
+		return v.has() && v.o.param < 0 && v.o.mem == mem && v.lo < hi && lo < v.hi
+	}
+	switch e.kind {
+	case effectSum:
+		return over(&e.sum.dst)
+	case effectMove:
+		return prog.kernel.Locals[e.local].Mem == mem && e.tile.lo < hi && lo < e.tile.hi
+	case effectProduct:
+		return over(&e.frame.dst) || e.a.buffer < 0 && over(&e.frame.a) || e.b.buffer < 0 && over(&e.frame.b)
+	}
+	for _, v := range e.frame.views() {
+		if over(v) {
+			return true
+		}
+	}
+	return false
 }
 
 // note adds an effect to the trace that is being made.
