@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/pflag"
@@ -84,7 +85,7 @@ func percent(x float64, digits int) string {
 }
 
 func routesText(w io.Writer, j *job, routes []driver.Route) error {
-	fmt.Fprintf(w, "%s on %s, %s of memory a card\n\n", j.Path, j.chip.Name, report.Bytes(float64(routes[0].Size)))
+	fmt.Fprintf(w, "%s on %s, %s of memory a card\ntimed: %s\n\n", j.Path, j.chip.Name, report.Bytes(float64(routes[0].Size)), strings.Join(routes[0].Timed, ", "))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "precision\tweights\tcards\tprefill\tdecode\tlogits off by\tsame best token\tanswers")
 	for _, r := range routes {

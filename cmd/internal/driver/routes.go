@@ -31,8 +31,9 @@ type Route struct {
 	Size                  int64 // bytes of one card's memory
 	Cards                 int64 // that hold it, weights and state split evenly; 0 when activations alone exceed a card
 
-	Prefill, Decode float64 // seconds, simulated, on one card as if it held all
-	Tokens          int64   // of the prefill
+	Prefill, Decode float64  // seconds, simulated, on one card as if it held all
+	Tokens          int64    // of the prefill
+	Timed           []string // the entries that were timed, each with its sizes: "prefill B=1 S=4096 T=128"
 
 	// Error is the largest difference of prefill logits from the reference, relative to the largest logit; Same is the share of positions
 	// with the reference's best token. Both are NaN when there are no weights, or too many to run here.
@@ -148,6 +149,11 @@ func (m *Model) Routes(ctx context.Context, req Request, opt RouteOptions) ([]Ro
 					}
 				}
 			}
+			at := t.Plan.Entry
+			for _, s := range t.Plan.Symbols {
+				at += fmt.Sprintf(" %s=%d", s.Name, s.Value)
+			}
+			r.Timed = append(r.Timed, at)
 			switch sec := t.Result.Seconds; {
 			case i == 0:
 				r.Prefill = sec
