@@ -1,12 +1,14 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strings"
 	"testing"
 
 	pb "apogee/frontend/onnx/onnxpb"
+	"apogee/ir/diag"
 	"apogee/ir/format"
 	"apogee/ir/tensor"
 )
@@ -103,4 +105,20 @@ func TestHugeFromSmall(t *testing.T) {
 			t.Errorf("%s: expected an error with %q, found %v", tt.name, tt.want, err)
 		}
 	}
+}
+
+// Branches of different shapes are no mistake: the condition must be known, and what it needs is named.
+func TestBranchesThatDiffer(t *testing.T) {
+	then := &pb.GraphProto{Name: "t", Output: ports(port("a", format.F32)), Node: []*pb.NodeProto{nd("ReduceSum", s("x"), s("a"), "keepdims", 0)}}
+	other := &pb.GraphProto{Name: "e", Output: ports(port("b", format.F32)), Node: []*pb.NodeProto{nd("Neg", s("x"), s("b"))}}
+	p := model(18, ports(port("x", format.F32, "n", 3)), ports(port("y", format.F32)),
+		nd("Size", s("x"), s("size")), nd("Less", s("size", "six"), s("c")), nd("If", s("c"), s("y"), "then_branch", then, "else_branch", other))
+	p.Graph.Initializer = []*pb.TensorProto{init64("six", nil, 6)}
+	_, err := opened(t, p).Import(Options{})
+	var d *diag.Diagnostic
+	if !errors.As(err, &d) || d.Code != CodeValue {
+		t.Fatalf("expected %s, found %v", CodeValue, err)
+	}
+	imported(t, p, Options{Bind: map[string]int64{"n": 1}})
+	imported(t, p, Options{Bind: map[string]int64{"n": 5}})
 }

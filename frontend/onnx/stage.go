@@ -61,7 +61,11 @@ func (im *importer) static(v *ir.Value, what string) *tensor.Tensor {
 		panic(bail{d})
 	}
 	if err != nil {
-		failf(CodeValue, "%s must be known when the model is imported, and computing it failed: %s", what, err)
+		d := diag.Errorf(CodeValue, diag.Range{}, "%s must be known when the model is imported, and computing it failed: %s", what, err)
+		if _, symbols := im.sources(v); len(symbols) > 0 {
+			d.Helpf("it is computed from dimensions: give their symbols a value, --set %s=…", strings.Join(symbols, "=… --set "))
+		}
+		panic(bail{d})
 	}
 	im.asked[v] = t
 	return t
