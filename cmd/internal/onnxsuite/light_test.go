@@ -14,11 +14,13 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"apogee/cmd/internal/onnxsuite"
+	"apogee/frontend/onnx"
 	pb "apogee/frontend/onnx/onnxpb"
 	"apogee/ir/irtest"
 	"apogee/ir/tensor"
 	"apogee/ir/tensor/npy"
 	"apogee/targets/chip"
+	"apogee/targets/chips"
 )
 
 // float32Type is the number of f32 in the format.
@@ -175,6 +177,38 @@ func TestLightModels(t *testing.T) {
 				hold(t, dir, o)
 			})
 		}
+	}
+}
+
+// The light models as they are, whose weights are one number each, give what the corpus says: graphs, shapes and the passes are held, the
+// largest of the networks among them. They run on a chip, which takes seconds where the reference takes minutes.
+func TestLightGiven(t *testing.T) {
+	corpus := irtest.Corpus(t, "onnx")
+	if testing.Short() {
+		t.Skip("networks of some billion operations")
+	}
+	models, err := filepath.Glob(filepath.Join(corpus, "light", "*.onnx"))
+	if err != nil || len(models) == 0 {
+		t.Fatal("no light models", err)
+	}
+	name := *lightTarget
+	if name == "" {
+		name = chips.List()[0]
+	}
+	c, err := chip.Load(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range models {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".onnx"), func(t *testing.T) {
+			want, _, err := onnx.ReadTensor(strings.TrimSuffix(path, ".onnx") + "_output_0.pb")
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := t.TempDir()
+			lightFolder(t, dir, path, want, 0)
+			hold(t, dir, onnxsuite.Options{Chip: c, Rtol: 1e-3, Atol: 1e-7, Jobs: 1, Precision: "f32"})
+		})
 	}
 }
 
