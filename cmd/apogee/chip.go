@@ -47,12 +47,25 @@ func init() {
 			f.StringP("output", "o", "", "new: the file to write; NAME.chip unless given, - for standard output")
 		})
 	register(&command{
-		name: "chip", args: "show|new|… NAME", short: "Show a chip or system, begin, check or fit a chip file",
+		name: "chip", args: "show|new|check|fit CHIP", short: "Show a chip or system, begin, check or fit a chip file",
+		long: `
+show CHIP prints what is known of a chip or system: its numbers, who says so, and in one line how far its times can be trusted.
+
+new NAME begins a chip file that is like another chip, or like what a family has in common: what a data sheet gives is marked, the rest is
+the other's.
+
+check CHIP lints it, then compiles and runs every op in every format on it, the patterns that passes fuse, random modules and small
+models, against the reference; it says what is native, legalised, emulated or impossible, what that costs, and what it lacks by what a
+DeepSeek model would gain.
+
+fit CHIP TABLE… derives derates from tables of measured times and says how good the fit is; without arguments it lists the columns.`,
 		example: `  apogee chip show ascend-910b
   apogee chip show ./my.chip
   apogee chip show cloudmatrix384
   apogee chip show nvidia-h100 --source
-  apogee chip new my-chip --from nvidia-a100`, complete: "chip",
+  apogee chip new my-chip --from nvidia-a100
+  apogee chip check my-chip.chip
+  apogee chip fit my-chip.chip measured.csv --write`, complete: "chip",
 		setup: func(f *pflag.FlagSet) func(context.Context, *app, []string) error {
 			for _, declare := range chipFlags {
 				declare(f)
