@@ -47,6 +47,7 @@ func NewTarget(c *chip.Chip) (*Target, error) {
 			t.queues[e.Queue] = q
 			t.Queues = append(t.Queues, plan.Queue{Name: e.Queue, Kind: kind})
 		}
+		t.Queues[q].Kind = min(t.Queues[q].Kind, kind) // of engines that share a queue, in whatever order they stand, the first kind
 		if e.Kind == chip.Scalar && t.scalar < 0 {
 			t.scalar = q
 		}
