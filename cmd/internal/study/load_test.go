@@ -124,7 +124,7 @@ func TestBadTables(t *testing.T) {
 			}
 		})
 	}
-	if _, _, err := Load(filepath.Join(t.TempDir(), "nothing")); err == nil || !strings.Contains(err.Error(), "--data") {
+	if _, _, err := Load(filepath.Join(t.TempDir(), "nothing")); err == nil || !strings.Contains(err.Error(), "no measurements at") {
 		t.Errorf("a folder that is not there: %v", err)
 	}
 	if _, _, err := Load(t.TempDir()); err == nil || !strings.Contains(err.Error(), "no measurements below") {
