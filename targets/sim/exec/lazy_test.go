@@ -126,6 +126,10 @@ func TestLater(t *testing.T) {
 						b.move(part(local(lb), side, 2, 2, side), part(local(l1[0]), side, 2, 2, side))
 					}
 				}
+				if r.Intn(2) == 0 && stored < 40 { // the whole result and no more, which may then never be in the core's memory
+					b.move(strided(b.global(py, format.F32, plan.C(stored*32*32*4), m, n), 32*4, 4), d)
+					stored++
+				}
 				k++
 			case 7:
 				if stored < 40 {

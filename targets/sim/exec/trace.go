@@ -81,6 +81,7 @@ func (c *core) runTraced(prog *program, id int64, slot **trace, left *atomic.Int
 	}
 	*slot = noTrace
 	t.drop(prog)
+	t.forward(prog)
 	if t.over || c.recorded-c.left < traceGain*int64(len(t.effects)) {
 		return nil
 	}

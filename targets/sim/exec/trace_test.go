@@ -18,6 +18,9 @@ func TestTrace(t *testing.T) {
 		"loongson ragged": gemms["loongson"].sized(200, 300, 500),
 		"h100 ragged":     gemms["h100"].sized(130, 260, 777),
 		"ascend ragged":   gemms["ascend"].sized(200, 300, 500),
+		"loongson":        gemms["loongson"].sized(192, 256, 512),
+		"h100":            gemms["h100"].sized(256, 256, 512),
+		"ascend":          gemms["ascend"].sized(256, 256, 512),
 		"ascend one row":  gemms["ascend"].sized(1, 512, 1024),
 	}
 	for _, chip := range []string{"ascend", "h100"} { // h100's tensor cores keep few bits of a sum
@@ -59,6 +62,12 @@ func TestTrace(t *testing.T) {
 				for id, x := range m.traces[0] {
 					if x == nil || x == noTrace || len(x.effects) == 0 {
 						t.Errorf("%d workers: core %d left no trace", workers, id)
+						continue
+					}
+					for _, e := range x.effects {
+						if e.kind != effectSum && gemms[name].chip != "" {
+							t.Errorf("%d workers: core %d does more than whole products", workers, id)
+						}
 					}
 				}
 			}
