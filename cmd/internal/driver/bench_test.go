@@ -146,18 +146,20 @@ func BenchmarkLayer(b *testing.B) {
 	}
 }
 
-// BenchmarkGEMV multiplies one row by a matrix far larger than the caches, by plans as they come from the compiler, beside what the machine reads
-// a second. The matrix is a constant, packed in the first run, as weights are.
-func BenchmarkGEMV(b *testing.B) {
-	const n = 8192
-	src := fmt.Sprintf(`module @gemv {
-  func entry @gemv(%%x: f32[1,%[1]d]) -> (y) {
-    %%w = weight() {name="w"} : f32[%[1]d,%[1]d]
-    %%y = einsum(%%x, %%w) {spec="td,nd->tn"} : f32[1,%[1]d]
+// linearSource is one product of rows by a square weight.
+const linearSource = `module @linear {
+  func entry @linear(%%x: f32[%[1]d,%[2]d]) -> (y) {
+    %%w = weight() {name="w"} : f32[%[2]d,%[2]d]
+    %%y = einsum(%%x, %%w) {spec="td,nd->tn"} : f32[%[1]d,%[2]d]
     return(%%y)
   }
 }
-`, n)
+`
+
+// linear compiles such a product for a chip and runs it once: weights are packed in a machine's first run, and what a launch comes down to is
+// noted.
+func linear(b *testing.B, c *chip.Chip, rows, n int64, workers int) (*exec.Machine, Tensors) {
+	b.Helper()
 	filled := func(shape ...int64) *tensor.Tensor {
 		v := make([]float32, tensorSize(shape))
 		for i := range v {
@@ -169,6 +171,56 @@ func BenchmarkGEMV(b *testing.B) {
 		}
 		return t
 	}
+	m := &Model{Path: "linear", IR: []byte(fmt.Sprintf(linearSource, rows, n)), Warnings: &diag.List{}}
+	built, err := m.Compile(context.Background(), Request{Chip: c, Precision: "f32"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	mach, err := exec.New(built.Plan, c, oneWeight{filled(n, n)}, exec.Options{Workers: workers})
+	if err != nil {
+		b.Fatal(err)
+	}
+	in := Tensors{"x": filled(rows, n)}
+	if _, err := mach.Run(context.Background(), in); err != nil {
+		b.Fatal(err)
+	}
+	return mach, in
+}
+
+// BenchmarkGEMM multiplies square matrices by plans as they come from the compiler, beside the machine's peak.
+func BenchmarkGEMM(b *testing.B) {
+	for _, target := range []string{"loongson-3c6000", "nvidia-h100", "ascend-910b", "hygon-k100-ai"} {
+		c, err := chip.Load(target)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, n := range []int64{512, 1024, 2048} {
+			for _, workers := range []int{1, 2} {
+				b.Run(fmt.Sprintf("%s/N=%d/workers=%d", target, n, workers), func(b *testing.B) {
+					mach, in := linear(b, c, n, n, workers)
+					took, peak := 0.0, 0.0
+					for b.Loop() {
+						start := time.Now()
+						if _, err := mach.Run(context.Background(), in); err != nil {
+							b.Fatal(err)
+						}
+						took += time.Since(start).Seconds()
+						b.StopTimer()
+						peak += 2 * float64(n*n*n) / kernels.ProbePeakF32(workers)
+						b.StartTimer()
+					}
+					b.ReportMetric(2*float64(n*n*n)*float64(b.N)/took/1e9, "GFLOP/s")
+					b.ReportMetric(100*peak/took, "%peak")
+				})
+			}
+		}
+	}
+}
+
+// BenchmarkGEMV multiplies one row by a matrix far larger than the caches, by plans as they come from the compiler, beside what the machine reads
+// a second. The matrix is a constant, packed in the first run, as weights are.
+func BenchmarkGEMV(b *testing.B) {
+	const n = 8192
 	memory := make([]float32, n*n)
 	for i := range memory {
 		memory[i] = 1 // pages of its own
@@ -180,19 +232,10 @@ func BenchmarkGEMV(b *testing.B) {
 		}
 		for _, workers := range []int{1, 2} {
 			b.Run(fmt.Sprintf("%s/N=%d/workers=%d", target, n, workers), func(b *testing.B) {
-				m := &Model{Path: "gemv", IR: []byte(src), Warnings: &diag.List{}}
-				built, err := m.Compile(context.Background(), Request{Chip: c, Precision: "f32"})
-				if err != nil {
-					b.Fatal(err)
-				}
-				mach, err := exec.New(built.Plan, c, oneWeight{filled(n, n)}, exec.Options{Workers: workers})
-				if err != nil {
-					b.Fatal(err)
-				}
-				in := Tensors{"x": filled(1, n)}
+				mach, in := linear(b, c, 1, n, workers)
 				// The machine's rate drifts: each run has a probe beside it.
 				took, read := 0.0, 0.0
-				for i := 0; b.Loop(); i++ {
+				for b.Loop() {
 					start := time.Now()
 					if _, err := mach.Run(context.Background(), in); err != nil {
 						b.Fatal(err)
