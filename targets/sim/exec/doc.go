@@ -14,7 +14,8 @@
 //   - An index outside of its row, or bytes outside of a local or parameter, are an error that names the instruction.
 //
 // Two things are done later than the plan says, where nothing can tell the difference: moves from global memory that nothing writes
-// during a kernel, and sums of matrix products; see lazy.go and mma.go.
+// during a kernel, and sums of matrix products; see lazy.go and mma.go. What a kernel without scalar reads comes to is noted at its first
+// launch and done without its loops and flags from then on; see trace.go. A guard and an [Order] see every instruction.
 //
 // The package must not know the IR, the compiler, time, or any chip by name.
 package exec
