@@ -172,13 +172,28 @@ func (g *product) steps(i0, i1, j0, j1, p, kk int) {
 
 // part does steps p to p+kk of k of rows i0 to i1 and columns j0 to j1.
 func (g *product) part(i0, i1, j0, j1, p, kk int) {
+	const ahead = 64 // steps: 8 KiB of B
 	t := tile{k: kk, bStep: tileN, cRow: g.ldc, acc: g.acc}
 	for j := j0; j < j1; j += tileN {
 		t.cols = min(tileN, j1-j)
 		t.b = g.pb[j*g.k+p*tileN:]
 		if i1-i0 <= tileM {
-			// B streams: fetch what comes 8 KiB further on.
-			t.nextAt, t.nextStep = 64*tileN*4, tileN*4
+			// B streams: fetch what comes further on.
+			t.nextAt, t.nextStep = ahead*tileN*4, tileN*4
+			if p+kk < g.k && kk >= 4*ahead && j+tileN < j1 {
+				// What comes after the last steps is not the rest of this panel but the same steps of the next.
+				g.a.set(&t, i0, p, i1-i0)
+				t.c = g.c[i0*g.ldc+j:]
+				t.k = kk - ahead
+				t.run()
+				g.a.set(&t, i0, p+t.k, i1-i0)
+				t.b = t.b[t.k*tileN:]
+				t.next, t.nextAt = g.pb[(j+tileN)*g.k+p*tileN:], 0
+				t.k, t.acc = ahead, true
+				t.run()
+				t.next, t.k, t.acc = nil, kk, g.acc
+				continue
+			}
 		} else {
 			// Fetch the next panel, shared out among the tiles of this one.
 			t.next, t.nextAt, t.nextStep = nil, 0, 0

@@ -10,7 +10,7 @@ import (
 func TestGemmPart(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(27, 28))
-		for _, d := range [][3]int{{1, 70, 100}, {12, 64, 33}, {130, 100, 1100}, {29, 33, 7}} {
+		for _, d := range [][3]int{{1, 70, 100}, {12, 64, 33}, {130, 100, 1100}, {29, 33, 7}, {1, 300, 1500}, {5, 130, 900}} {
 			m, n, k := d[0], d[1], d[2]
 			a, b := random(r, m*k, special), random(r, k*n, awkward)
 			pb, pa := make([]float32, PackedBLen(k, n)), make([]float32, PackedALen(m, k))
@@ -20,8 +20,8 @@ func TestGemmPart(t *testing.T) {
 			Gemm(want, n, pa, pb, m, n, k, false)
 			for _, packed := range []bool{true, false} {
 				got := random(r, m*n, special)
-				for j := 0; j < n; j += tileN {
-					cols := min(tileN, n-j)
+				for j := 0; j < n; {
+					cols := min(tileN*(1+r.IntN(5)), n-j)
 					for p := 0; p < k; {
 						kk := min(1+r.IntN(k), k-p)
 						if packed {
@@ -32,6 +32,7 @@ func TestGemmPart(t *testing.T) {
 						}
 						p += kk
 					}
+					j += cols
 				}
 				sameBits(t, fmt.Sprint(d, " packed ", packed), got, want)
 			}
