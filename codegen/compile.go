@@ -34,10 +34,11 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Tight reports whether the kernel's smallest tiles do not fit a core's memories, so that fewer ops in it may.
+// Tight reports whether fewer ops in the kernel may do what so many cannot: its smallest tiles do not fit a core's memories, or one of its ops
+// works on whole tensors only.
 func (e *Error) Tight() bool {
 	var full *tile.Full
-	return errors.Is(e.Err, errTight) || errors.As(e.Err, &full)
+	return errors.Is(e.Err, errTight) || errors.Is(e.Err, errApart) || errors.As(e.Err, &full)
 }
 
 // Compile makes the plan of one function. All symbols must be bound, and every op of the body must be a kernel, a constant, a

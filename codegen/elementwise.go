@@ -217,7 +217,7 @@ func (e *eval) moved(o *ir.Op) *local {
 	// Reshape: by strides if they allow it. Of a run of axes that is regrouped only the first is cut, so largest sizes decide.
 	for try := 0; ; try++ {
 		if a.v.Format.Bits() < 8 {
-			e.b.Fail("%s of a tile of %s: cast it first", o.Info.Name, a.v.Format)
+			e.b.Fail("%s of a tile of %s: %w", o.Info.Name, a.v.Format, errApart)
 			return e.allocFor(r)
 		}
 		if w, ok := (view.View{Size: a.dims, Stride: a.v.Stride}).Reshape(dims); ok {

@@ -61,6 +61,9 @@ type job struct {
 // A template compiles kernels of one kind: it adds launches to the job's output.
 type template func(j *job) error
 
+// errApart says that an op can be done between kernels, where tensors are whole, but not within one.
+var errApart = errors.New("it cannot be done within a kernel; cast it first")
+
 // errTight says that a template cannot make its tiles any smaller.
 var errTight = errors.New("it cannot be tiled any smaller")
 

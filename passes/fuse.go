@@ -224,6 +224,7 @@ func (u *fuser) run() error {
 	if u.max > 1 {
 		u.repeatCasts()
 	}
+	u.sweep()
 	if err := u.survey(); err != nil {
 		return err
 	}
@@ -240,6 +241,21 @@ func (u *fuser) run() error {
 	u.say()
 	u.emit()
 	return nil
+}
+
+// sweep erases what nothing reads: a kernel gives something.
+func (u *fuser) sweep() {
+	for o := u.body.Last(); o != nil; {
+		prev := o.Prev()
+		used := stays(o)
+		for _, r := range o.Results() {
+			used = used || r.NumUses() > 0
+		}
+		if !used {
+			o.Erase()
+		}
+		o = prev
+	}
 }
 
 // repeatCasts gives every reader of a widening cast a cast of its own.

@@ -158,10 +158,11 @@ func concat(g *gen, i *op.Info) {
 	if !ok || size(x.Type.Shape[axis]) > 20 || size(y.Type.Shape[axis]) > 20 {
 		return
 	}
+	limit := max(x.limit, y.limit)
 	if x.limit == 0 || y.limit == 0 {
-		x.limit = 0
+		limit = 0
 	}
-	g.keep(i, val{x.Value, max(x.bound, y.bound), max(x.limit, y.limit)}, ir.A("axis", g.signed(axis, x)), x, y)
+	g.keep(i, val{x.Value, max(x.bound, y.bound), limit}, ir.A("axis", g.signed(axis, x)), x, y)
 }
 
 func pad(g *gen, i *op.Info) {

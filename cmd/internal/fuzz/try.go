@@ -220,6 +220,14 @@ func tryOne(ctx context.Context, m *ir.Module, seed uint64, t *Target) (fail *Fa
 	for _, f := range c.Funcs {
 		stage = Compile
 		p, err := codegen.Compile(f, t.Chip, codegen.Options{Precision: t.Precision})
+		var full *codegen.Error
+		for errors.As(err, &full) && full.Tight() { // as every compilation does: fewer ops in the kernel
+			if cut, unfused := passes.Unfuse(ctx, c, full.Op, opt); unfused != nil || !cut {
+				break
+			}
+			full = nil
+			p, err = codegen.Compile(f, t.Chip, codegen.Options{Precision: t.Precision})
+		}
 		if err != nil {
 			return &Failure{Stage: Compile, Func: f.Name, Err: err}, nil
 		}
