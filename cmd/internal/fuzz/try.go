@@ -114,11 +114,6 @@ func ask(ctx context.Context, m *ir.Module, seed uint64, arith bound.Arithmetic)
 		if err != nil {
 			return nil, err
 		}
-		for i := len(f.Inputs()); i < len(in); i++ { // a fresh card's states are zero
-			if in[i], err = tensor.New(in[i].Format, in[i].Shape); err != nil {
-				return nil, err
-			}
-		}
 		o.in[f.Name] = in
 		r := bound.Runner{Eval: &eval.Evaluator{Weights: o.w, Bind: random.Env()}, Arith: arith}
 		if o.want[f.Name], err = r.Run(ctx, f, o.in[f.Name]); err != nil {
@@ -337,8 +332,17 @@ func (o *oracle) ran(ctx context.Context, f *ir.Func, p *plan.Plan, t *Target) *
 	if err != nil {
 		return &Failure{Stage: Run, Func: f.Name, Err: err}
 	}
+	states := map[string]*tensor.Tensor{}
+	for _, q := range f.StateParams() {
+		if has(p, plan.State, q.Name) {
+			states[q.Name] = in[q.Name]
+		}
+	}
+	if err := mach.SetStates(states); err != nil {
+		return &Failure{Stage: Run, Func: f.Name, Err: err}
+	}
 	for name := range in { // inputs that nothing reads are no buffers of the plan
-		if !hasInput(p, name) {
+		if !has(p, plan.Input, name) {
 			delete(in, name)
 		}
 	}
@@ -346,15 +350,27 @@ func (o *oracle) ran(ctx context.Context, f *ir.Func, p *plan.Plan, t *Target) *
 	if err != nil {
 		return &Failure{Stage: Run, Func: f.Name, Err: err}
 	}
-	if name, err := o.check(f, res, nil); err != nil {
+	next, err := mach.States()
+	if err != nil {
+		return &Failure{Stage: Run, Func: f.Name, Err: err}
+	}
+	for _, q := range f.StateParams() {
+		if next[q.Name] == nil { // one that nothing touches is no buffer of the plan, and stays
+			if next[q.Name], err = as(o.in[f.Name][q.Index()], q.Type.Format); err != nil {
+				return &Failure{Stage: Run, Func: f.Name, Err: err}
+			}
+		}
+	}
+	if name, err := o.check(f, res, next); err != nil {
 		return &Failure{Stage: Result, Func: f.Name, Result: name, Err: err}
 	}
 	return nil
 }
 
-func hasInput(p *plan.Plan, name string) bool {
+// has reports whether a plan has a buffer of a kind and a name.
+func has(p *plan.Plan, kind plan.BufferKind, name string) bool {
 	for i := range p.Buffers {
-		if p.Buffers[i].Kind == plan.Input && p.Buffers[i].Name == name {
+		if p.Buffers[i].Kind == kind && p.Buffers[i].Name == name {
 			return true
 		}
 	}
