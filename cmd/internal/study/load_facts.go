@@ -3,6 +3,7 @@ package study
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -54,15 +55,14 @@ func (f *fact) dim(name string) int64 {
 	return v
 }
 
-// shape reads so many sizes joined by dashes.
+// shape reads so many sizes joined by dashes. All of them are at least 1, those of a faulty shape too.
 func (f *fact) shape(n int) []int64 {
-	out := make([]int64, n)
+	out := slices.Repeat([]int64{1}, n)
 	parts := strings.Split(f.cond["shape"], "-")
 	if len(parts) > 0 && len(parts) == n+1 {
 		parts = parts[1:] // a word before the sizes
 	}
 	for i := range out {
-		out[i] = 1
 		v := int64(0)
 		if len(parts) == n {
 			v, _ = strconv.ParseInt(parts[i], 10, 64)

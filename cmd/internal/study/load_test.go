@@ -108,6 +108,7 @@ func TestBadTables(t *testing.T) {
 		{"a kind that is none", "kind,format,seconds\nguess,f16,1\n", "column kind"},
 		{"a missing size", "kind,format,T,seconds\nsoftmax,f16,1,1\n", "column D"},
 		{"a fact without its shape", "chip\tbenchmark\tmetric\tvalue\tunit\tconditions\nc\tinfersim/gemm\tlatency\t1\tus\tm=16\n", "column conditions"},
+		{"a fact whose shape has no numbers", "chip\tbenchmark\tmetric\tvalue\tunit\tconditions\nc\tinfersim/mha_decode\tlatency\t1\tus\tshape a-b-c; batch_size=1 kv_len=1\n", "column conditions"},
 		{"a fact of another unit", "chip\tbenchmark\tmetric\tvalue\tunit\tconditions\nc\tinfersim/gemm\tlatency\t1\tfortnight\tm=16 k=1 n=1\n", "column unit"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
