@@ -52,20 +52,10 @@ type legaliser struct {
 // ability answers what the vector engine that kernels use can do.
 type ability struct {
 	c       *chip.Chip
-	engines []*chip.Engine // those that share the queue of the engine for f32
+	engines chip.VectorUnit
 }
 
-func newAbility(c *chip.Chip) *ability {
-	a := &ability{c: c}
-	if e, _, ok := c.Vector(format.F32, chip.Basic); ok {
-		for _, x := range c.EnginesOf(chip.Vector) {
-			if x.Queue == e.Queue {
-				a.engines = append(a.engines, x)
-			}
-		}
-	}
-	return a
-}
+func newAbility(c *chip.Chip) *ability { return &ability{c, c.VectorUnit()} }
 
 // has reports whether some engine has all classes of operations on a format.
 func (a *ability) has(f format.Format, classes ...chip.OpClass) bool {
@@ -108,40 +98,6 @@ func (a *ability) can(f format.Format, classes ...chip.OpClass) bool {
 
 // moves reports whether elements of a format can be copied and selected: bits that nothing looks at, as long as they fill bytes.
 func (a *ability) moves(f format.Format) bool { return f.Bits()%8 == 0 && a.can(f, chip.Basic) }
-
-func (a *ability) casts(from, to format.Format) bool {
-	for _, e := range a.engines {
-		if e.CanCast(from, to) {
-			return true
-		}
-	}
-	return false
-}
-
-// route is the shortest chain of conversions from one format to another whose formats in between keep every value that keep is true for;
-// nil if there is none.
-func (a *ability) route(from, to format.Format, keep func(format.Format) bool) []format.Format {
-	prev := map[format.Format]format.Format{from: from}
-	for queue := []format.Format{from}; len(queue) > 0; queue = queue[1:] {
-		at := queue[0]
-		if at == to {
-			var way []format.Format
-			for ; at != from; at = prev[at] {
-				way = append([]format.Format{at}, way...)
-			}
-			return way
-		}
-		for _, e := range a.engines {
-			for _, p := range e.Casts {
-				if _, seen := prev[p.To]; p.From == at && !seen && (p.To == to || keep(p.To)) {
-					prev[p.To] = at
-					queue = append(queue, p.To)
-				}
-			}
-		}
-	}
-	return nil
-}
 
 // formats lists what the engine computes in.
 func (a *ability) formats() string {
@@ -231,7 +187,7 @@ func (l *legaliser) check(o *ir.Op) {
 	}
 	switch {
 	case o.Is(op.Cast):
-		if f, t := o.Arg(0).Type.Format, o.Result(0).Type.Format; f != t && !l.casts(f, t) && !l.can(t, chip.Basic) {
+		if f, t := o.Arg(0).Type.Format, o.Result(0).Type.Format; f != t && !l.engines.CanCast(f, t) && !l.can(t, chip.Basic) {
 			l.list.Add(l.p.fail(CodeFormat, o, "%s has no conversion from %s to %s, nor a way round", l.c.Name, f, t))
 		}
 	case o.Is(op.Select), o.Is(op.Bitcast), o.Is(op.Concat), o.Is(op.Pad), o.Is(op.GatherElements):
@@ -251,11 +207,11 @@ func (l *legaliser) check(o *ir.Op) {
 			report(f, "sort")
 		}
 	case o.Is(op.Quantize):
-		if f := o.Result(0).Type.Format; l.route(format.F32, f, func(g format.Format) bool { return exact(f, g) }) == nil && !l.can(f, chip.Basic) {
+		if f := o.Result(0).Type.Format; l.engines.CastRoute(format.F32, f, func(g format.Format) bool { return exact(f, g) }) == nil && !l.can(f, chip.Basic) {
 			l.list.Add(l.p.fail(CodeFormat, o, "%s has no conversion from f32 to %s", l.c.Name, f))
 		}
 	case o.Is(op.Dequantize):
-		if f := o.Arg(0).Type.Format; l.route(f, format.F32, func(g format.Format) bool { return exact(f, g) }) == nil && !l.can(f, chip.Basic) {
+		if f := o.Arg(0).Type.Format; l.engines.CastRoute(f, format.F32, func(g format.Format) bool { return exact(f, g) }) == nil && !l.can(f, chip.Basic) {
 			l.list.Add(l.p.fail(CodeFormat, o, "%s has no conversion from %s to f32", l.c.Name, f))
 		}
 	case o.Is(op.Einsum), o.Is(op.GroupedMatmul), o.Is(op.ScaledMatmul):

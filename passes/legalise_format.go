@@ -131,7 +131,7 @@ func routeCast(r *rewrite.Rewriter, o *ir.Op) bool {
 	l := r.Data.(*legaliser)
 	x := o.Arg(0)
 	from, to := x.Type.Format, o.Result(0).Type.Format
-	if from == to || l.casts(from, to) {
+	if from == to || l.engines.CanCast(from, to) {
 		return false
 	}
 	b := r.At(o)
@@ -156,9 +156,9 @@ func routeCast(r *rewrite.Rewriter, o *ir.Op) bool {
 		return true
 	case to.IsFloat():
 		// The last step alone may round.
-		way := l.route(from, to, func(g format.Format) bool { return exact(from, g) })
+		way := l.engines.CastRoute(from, to, func(g format.Format) bool { return exact(from, g) })
 		if way == nil && from.IsInt() {
-			way = l.route(from, to, func(g format.Format) bool { return g == format.F32 && exact(to, g) || exact(from, g) })
+			way = l.engines.CastRoute(from, to, func(g format.Format) bool { return g == format.F32 && exact(to, g) || exact(from, g) })
 		}
 		if len(way) < 2 {
 			return false
@@ -169,14 +169,14 @@ func routeCast(r *rewrite.Rewriter, o *ir.Op) bool {
 		// Toward zero and saturating, in i32, then to what is known to fit.
 		in := func(g format.Format) bool { return exact(to, g) }
 		if to == format.I32 || !exact(to, format.I32) {
-			way := l.route(from, to, func(g format.Format) bool { return exact(from, g) })
+			way := l.engines.CastRoute(from, to, func(g format.Format) bool { return exact(from, g) })
 			if len(way) < 2 {
 				return false
 			}
 			r.Replace(o, steps(b, x, way, o.Attrs))
 			return true
 		}
-		way := l.route(format.I32, to, in)
+		way := l.engines.CastRoute(format.I32, to, in)
 		if way == nil || !l.has(format.I32, chip.Basic) {
 			return false
 		}
@@ -188,7 +188,7 @@ func routeCast(r *rewrite.Rewriter, o *ir.Op) bool {
 	}
 	// Between integers: widening holds the value, narrowing wraps first.
 	if exact(from, to) {
-		way := l.route(from, to, func(g format.Format) bool { return exact(from, g) })
+		way := l.engines.CastRoute(from, to, func(g format.Format) bool { return exact(from, g) })
 		if len(way) < 2 {
 			return false
 		}
@@ -202,7 +202,7 @@ func routeCast(r *rewrite.Rewriter, o *ir.Op) bool {
 		r.Replace(o, b.Op(op.Cast, o.Attrs, b.Cast(x, format.I32)))
 		return true
 	}
-	way := l.route(from, to, func(g format.Format) bool { return exact(to, g) })
+	way := l.engines.CastRoute(from, to, func(g format.Format) bool { return exact(to, g) })
 	if way == nil || to.Bits() > 16 || !l.has(format.I32, chip.Basic) {
 		return false
 	}

@@ -77,7 +77,7 @@ var productRules = rewrite.Set{
 			l := r.Data.(*legaliser)
 			_, rate, ok := l.c.Matrix(o.Arg(0).Type.Format, o.Arg(1).Type.Format)
 			f := o.Result(0).Type.Format
-			if !ok || f == rate.Acc || l.casts(rate.Acc, f) && f.IsFloat() && f.Bits() >= 8 || rate.Acc.IsFloat() != f.IsFloat() {
+			if !ok || f == rate.Acc || l.engines.CanCast(rate.Acc, f) && f.IsFloat() && f.Bits() >= 8 || rate.Acc.IsFloat() != f.IsFloat() {
 				return false
 			}
 			b := r.At(o)

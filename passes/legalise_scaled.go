@@ -48,5 +48,5 @@ var dequantiseProduct = &rewrite.Rule{
 // reads reports whether the vector engine, or the loader, can bring codes to f32.
 func (a *ability) reads(codes *ir.Value) bool {
 	f := codes.Type.Format
-	return codes.DefIs(op.Weight) || a.can(f, chip.Basic) || a.route(f, format.F32, func(g format.Format) bool { return exact(f, g) }) != nil
+	return codes.DefIs(op.Weight) || a.can(f, chip.Basic) || a.engines.CastRoute(f, format.F32, func(g format.Format) bool { return exact(f, g) }) != nil
 }

@@ -19,7 +19,7 @@ type Target struct {
 	scalar int
 	units  int64   // of the vector engine
 	routes [][]int // by from*len(Memories)+to
-	casts  []*chip.Engine
+	vector chip.VectorUnit
 }
 
 // NewTarget numbers a chip's memories and queues.
@@ -60,47 +60,19 @@ func NewTarget(c *chip.Chip) (*Target, error) {
 	if e, _, ok := c.Vector(format.F32, chip.Basic); ok {
 		t.units = int64(max(e.Units, 1))
 	}
-	t.casts = c.EnginesOf(chip.Vector)
+	t.vector = c.VectorUnit()
 	return t, nil
 }
 
 // Units is how many units the vector engine of a core has: rows of an instruction are divided among them.
 func (t *Target) Units() int64 { return t.units }
 
-// Casts reports whether a vector engine converts one format into another.
-func (t *Target) Casts(from, to format.Format) bool {
-	for _, e := range t.casts {
-		if e.CanCast(from, to) {
-			return true
-		}
-	}
-	return false
-}
+// Casts reports whether the vector engine converts one format into another in one instruction.
+func (t *Target) Casts(from, to format.Format) bool { return t.vector.CanCast(from, to) }
 
-// CastRoute is the shortest chain of conversions of the vector engine from one format to another, from's successor first, whose
-// formats in between hold every value that keep accepts exactly; nil if there is none. Ties go to the conversions that the chip's file
-// names first.
+// CastRoute is how the vector engine converts one format into another: see [chip.VectorUnit.CastRoute].
 func (t *Target) CastRoute(from, to format.Format, keep func(format.Format) bool) []format.Format {
-	prev := map[format.Format]format.Format{from: from}
-	for queue := []format.Format{from}; len(queue) > 0; queue = queue[1:] {
-		at := queue[0]
-		if at == to {
-			var way []format.Format
-			for ; at != from; at = prev[at] {
-				way = append([]format.Format{at}, way...)
-			}
-			return way
-		}
-		for _, e := range t.casts {
-			for _, p := range e.Casts {
-				if _, seen := prev[p.To]; p.From == at && !seen && (p.To == to || keep(p.To)) {
-					prev[p.To] = at
-					queue = append(queue, p.To)
-				}
-			}
-		}
-	}
-	return nil
+	return t.vector.CastRoute(from, to, keep)
 }
 
 // ScalarReads reports whether the scalar unit reads a memory of the core.
