@@ -15,7 +15,7 @@ import (
 // Arithmetic is how accurately somebody computes. The zero value is that of f32 as every chip has it: basic operations rounded once, to
 // nearest even; sums in any order in f32; transcendental functions within Function units of the last place.
 type Arithmetic struct {
-	// Operand is the unit roundoff with which operands of products are rounded before they are multiplied, such as 2^-9 for bf16; 0 is none.
+	// Operand is the unit roundoff with which operands of products are rounded before they are multiplied, such as 2^-8 for bf16; 0 is none.
 	Operand float64
 	// Tiny is the smallest number of the operands' format: what is smaller may become zero, or it.
 	Tiny float64

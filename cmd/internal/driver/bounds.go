@@ -2,36 +2,12 @@ package driver
 
 import (
 	"context"
-	"math"
 
+	"apogee/cmd/internal/accuracy"
 	"apogee/ir/bound"
 	"apogee/ir/eval"
-	"apogee/ir/format"
 	"apogee/ir/tensor"
-	"apogee/targets/chip"
 )
-
-// Arithmetic is how accurately a chip computes at a precision: operands of products are rounded to its formats, sums are kept in its
-// accumulator, and values between ops may be in its activation format.
-func Arithmetic(c *chip.Chip, p chip.Precision) bound.Arithmetic {
-	a := bound.Arithmetic{Narrow: true}
-	if c.FlushSubnormals {
-		a.Flush = format.F32.Info().MinNormal
-	}
-	unit := func(f format.Format) float64 { return math.Ldexp(1, -f.Info().ManBits-1) }
-	for _, f := range []format.Format{p.Activation, p.Weight, p.A, p.B} {
-		if f.IsFloat() && f.Info().ManBits < 23 {
-			a.Operand = max(a.Operand, unit(f))
-		}
-	}
-	if _, r, ok := c.MatrixAcc(p.A, p.B, p.Acc); ok && p.Acc.IsFloat() {
-		a.Sum = max(unit(p.Acc), 0x1p-24)
-		if r.AccBits > 0 {
-			a.Sum = max(a.Sum, math.Ldexp(1, -r.AccBits))
-		}
-	}
-	return a
-}
 
 // Bounds gives the reference's results for inputs, each element with how far from it the chip's at the request's precision may be.
 func (m *Model) Bounds(ctx context.Context, req Request, inputs Tensors) (map[string]*bound.Value, error) {
@@ -39,7 +15,7 @@ func (m *Model) Bounds(ctx context.Context, req Request, inputs Tensors) (map[st
 	if err != nil {
 		return nil, err
 	}
-	arith := Arithmetic(req.Chip, p)
+	arith := accuracy.Of(req.Chip, p)
 	req.Inputs, req.Context, req.Chip, req.Precision = inputs, ctx, nil, ""
 	_, f, err := m.Lower(req)
 	if err != nil {

@@ -228,8 +228,8 @@ func problems(t *testing.T, path string) []problem {
 	return out
 }
 
-// accuracy is the share of problems answered right, with greedy tokens.
-func accuracy(t *testing.T, m *Model, c *chip.Chip, precision string, list []problem) float64 {
+// answered is the share of problems answered right, with greedy tokens.
+func answered(t *testing.T, m *Model, c *chip.Chip, precision string, list []problem) float64 {
 	t.Helper()
 	tok, err := m.Checkpoint.Tokenizer()
 	if err != nil {
@@ -290,7 +290,7 @@ func TestAccuracy(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					a := accuracy(t, m, c, Auto, list)
+					a := answered(t, m, c, Auto, list)
 					shown[i][k] = fmt.Sprintf(" %.1f %% at %s |", 100*a, p.Name)
 					if a < 0.98 {
 						t.Errorf("%.1f %% right, expected at least 98 %%", 100*a)
@@ -337,7 +337,7 @@ func TestExampleAnswers(t *testing.T) {
 		for _, p := range []string{"f32", Auto} {
 			t.Run(name+"/"+p, func(t *testing.T) {
 				m := open(t, "../../../examples/r1-nano")
-				if a := accuracy(t, m, c, p, list); a != 1 {
+				if a := answered(t, m, c, p, list); a != 1 {
 					t.Errorf("%.0f %% right", 100*a)
 				}
 			})

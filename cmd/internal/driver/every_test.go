@@ -24,7 +24,7 @@ func TestEveryChipAnswers(t *testing.T) {
 				t.Fatal(err)
 			}
 			precision := []string{"f32", Auto}[i/4%2]
-			if a := accuracy(t, open(t, example), c, precision, list); a != 1 {
+			if a := answered(t, open(t, example), c, precision, list); a != 1 {
 				t.Errorf("%s: %q is answered wrong", precision, list[0].Prompt)
 			}
 		})

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"runtime/debug"
 	"strings"
 
+	"apogee/cmd/internal/accuracy"
 	"apogee/codegen"
 	"apogee/ir"
 	"apogee/ir/bound"
@@ -123,36 +123,16 @@ func ask(ctx context.Context, m *ir.Module, seed uint64, arith bound.Arithmetic)
 	return o, nil
 }
 
-// arithmetic says how far a target's results may be off: operands of products are rounded to its formats and sums kept in its accumulator.
+// arithmetic says how far a target's results may be off.
 func (t *Target) arithmetic() bound.Arithmetic {
 	if t.Bounds != nil {
 		return *t.Bounds
 	}
-	a := bound.Arithmetic{Narrow: true}
-	if t.Chip.FlushSubnormals {
-		a.Flush = format.F32.Info().MinNormal
-	}
 	p, ok := t.Chip.Precision(t.Precision)
 	if auto := t.Chip.AutoPrecisions(); !ok && len(auto) > 0 {
-		p, ok = auto[0], true
+		p = auto[0]
 	}
-	if !ok {
-		return a
-	}
-	unit := func(f format.Format) float64 { return math.Ldexp(1, -f.Info().ManBits-1) }
-	for _, f := range []format.Format{p.Activation, p.Weight, p.A, p.B} {
-		if f.IsFloat() && f.Info().ManBits < 23 {
-			a.Operand = max(a.Operand, unit(f))
-			a.Tiny = max(a.Tiny, f.Info().MinSubnormal)
-		}
-	}
-	if _, r, ok := t.Chip.MatrixAcc(p.A, p.B, p.Acc); ok && p.Acc.IsFloat() {
-		a.Sum = max(unit(p.Acc), 0x1p-24)
-		if r.AccBits > 0 {
-			a.Sum = max(a.Sum, math.Ldexp(1, -r.AccBits))
-		}
-	}
-	return a
+	return accuracy.Of(t.Chip, p)
 }
 
 // Try runs a module on targets. A refusal is a clear answer of a chip that cannot do something: it is no failure.
