@@ -22,7 +22,7 @@ func (m *Model) Bounds(ctx context.Context, req Request, inputs Tensors) (map[st
 		return nil, err
 	}
 	bind := map[string]int64{}
-	in, err := adapt(f.Name, paramsOf(f), inputs, bind)
+	in, err := adaptInputs(f.Name, paramsOf(f), inputs, bind)
 	if err != nil {
 		return nil, err
 	}

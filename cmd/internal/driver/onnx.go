@@ -91,7 +91,7 @@ func (m *Model) bindInputs(given Tensors, bind map[string]int64) (Tensors, error
 	}
 	for _, n := range slices.Sorted(maps.Keys(given)) {
 		if !slices.Contains(names, n) {
-			return nil, noInput(onnxEntry, n, names)
+			return nil, notAmong("input", onnxEntry, n, names)
 		}
 	}
 	for _, p := range m.ONNX.Inputs() { // an input may have an expression over what a later one binds
@@ -108,7 +108,7 @@ func (m *Model) bindInputs(given Tensors, bind map[string]int64) (Tensors, error
 		if p.Shape == nil {
 			typ.Shape = shape.Of(t.Shape...)
 		}
-		one, err := adapt(onnxEntry, []param{{p.Name, typ}}, Tensors{p.Name: t}, bind)
+		one, err := adaptInputs(onnxEntry, []param{{p.Name, typ}}, Tensors{p.Name: t}, bind)
 		if err != nil {
 			return nil, err
 		}

@@ -34,35 +34,42 @@ func paramsOf(f *ir.Func) []param {
 	return out
 }
 
-// adapt gives inputs the formats that an entry wants where that loses nothing: an i64 or i32 file for an i32 or i64 input. It binds the
+// adaptInputs gives inputs the formats that an entry wants where that loses nothing: an i64 or i32 file for an i32 or i64 input. It binds the
 // entry's symbols by the inputs' shapes. Missing, unknown and wrongly shaped inputs are errors that name them.
-func adapt(entry string, params []param, inputs Tensors, bind map[string]int64) (Tensors, error) {
-	out := Tensors{}
+func adaptInputs(entry string, params []param, inputs Tensors, bind map[string]int64) (Tensors, error) {
+	return adapt("input", entry, params, inputs, bind, func(p param) error {
+		return fmt.Errorf("entry %s needs --input %s=FILE: %s", entry, p.name, p.typ)
+	})
+}
+
+// adapt does it for inputs or states, whichever role says; missing is the error of one that is not given.
+func adapt(role, entry string, params []param, given Tensors, bind map[string]int64, missing func(param) error) (Tensors, error) {
 	var names []string
 	for _, p := range params {
 		names = append(names, p.name)
 	}
-	for _, n := range slices.Sorted(maps.Keys(inputs)) {
+	for _, n := range slices.Sorted(maps.Keys(given)) {
 		if !slices.Contains(names, n) {
-			return nil, noInput(entry, n, names)
+			return nil, notAmong(role, entry, n, names)
 		}
 	}
-	for _, p := range params { // an input may have an expression over what a later one binds
-		if t := inputs[p.name]; t != nil {
+	for _, p := range params { // one may have an expression over what a later one binds
+		if t := given[p.name]; t != nil {
 			eval.Bind(p.typ, t, bind)
 		}
 	}
+	out := Tensors{}
 	for _, p := range params {
-		t := inputs[p.name]
+		t := given[p.name]
 		if t == nil {
-			return nil, fmt.Errorf("entry %s needs --input %s=FILE: %s", entry, p.name, p.typ)
+			return nil, missing(p)
 		}
 		t, err := convert(t, p.typ)
 		if err != nil {
-			return nil, fmt.Errorf("input %s: %w", p.name, err)
+			return nil, fmt.Errorf("%s %s: %w", role, p.name, err)
 		}
 		if eval.Match(p.typ, t, bind) != nil {
-			return nil, fmt.Errorf("input %s: expected %s%s, found %s", p.name, p.typ, where(p.typ, bind), t)
+			return nil, fmt.Errorf("%s %s: expected %s%s, found %s", role, p.name, p.typ, where(p.typ, bind), t)
 		}
 		out[p.name] = t
 	}
@@ -87,21 +94,28 @@ func where(t ir.Type, bind map[string]int64) string {
 	return " with " + strings.Join(known, ", ")
 }
 
-func noInput(entry, name string, names []string) error {
-	d := diag.Errorf("", diag.Range{}, "entry %s has no input %q", entry, name).Suggest(name, names)
-	if d.Expected = "one of " + strings.Join(names, ", "); len(names) == 0 {
-		d.Expected = "no inputs"
+// notAmong is the error of a name that an entry does not have among its inputs, states or results.
+func notAmong(role, entry, name string, names []string) error {
+	d := diag.Errorf("", diag.Range{}, "entry %s has no %s %q", entry, role, name).Suggest(name, names)
+	switch shown := names[:min(len(names), mostNames)]; {
+	case len(names) == 0:
+		d.Expected = "no " + role + "s"
+	case len(shown) < len(names):
+		d.Expected = fmt.Sprintf("one of %s and %d more", strings.Join(shown, ", "), len(names)-len(shown))
+	default:
+		d.Expected = "one of " + strings.Join(shown, ", ")
 	}
 	return d
 }
+
+// mostNames is how many names an error lists.
+const mostNames = 12
 
 // keep holds the names of results that are wanted against those that there will be.
 func keep(entry string, want, have []string) error {
 	for _, n := range want {
 		if !slices.Contains(have, n) {
-			d := diag.Errorf("", diag.Range{}, "entry %s has no result %q", entry, n).Suggest(n, have)
-			d.Expected = "one of " + strings.Join(have, ", ")
-			return d
+			return notAmong("result", entry, n, have)
 		}
 	}
 	return nil
@@ -202,7 +216,7 @@ func (m *Model) RunReference(ctx context.Context, req Request, inputs Tensors) (
 	if err := keep(f.Name, req.Keep, f.Results); err != nil {
 		return nil, err
 	}
-	in, err := adapt(f.Name, paramsOf(f), inputs, bind)
+	in, err := adaptInputs(f.Name, paramsOf(f), inputs, bind)
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +257,7 @@ func (m *Model) Run(ctx context.Context, req Request, inputs Tensors, opt exec.O
 		for k, v := range req.Bind {
 			bind[k] = v
 		}
-		if inputs, err = adapt(f.Name, paramsOf(f), inputs, bind); err != nil {
+		if inputs, err = adaptInputs(f.Name, paramsOf(f), inputs, bind); err != nil {
 			return nil, nil, err
 		}
 		if _, err := adaptStates(f.Name, statesOf(f), req.States, bind); err != nil {
@@ -309,7 +323,7 @@ func (m *Model) runPlan(ctx context.Context, p *plan.Plan, req *Request, inputs 
 			params = append(params, param{b.Name, ir.Type{Format: b.Format, Shape: shape.Of(b.Shape...)}})
 		}
 	}
-	inputs, err := adapt(p.Entry, params, inputs, map[string]int64{})
+	inputs, err := adaptInputs(p.Entry, params, inputs, map[string]int64{})
 	if err != nil {
 		return nil, err
 	}

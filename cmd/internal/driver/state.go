@@ -2,13 +2,8 @@ package driver
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 
 	"apogee/ir"
-	"apogee/ir/diag"
-	"apogee/ir/eval"
 	"apogee/ir/shape"
 	"apogee/targets/plan"
 	"apogee/targets/sim/exec"
@@ -40,36 +35,9 @@ func adaptStates(entry string, params []param, given Tensors, bind map[string]in
 	if given == nil {
 		return nil, nil
 	}
-	var names []string
-	for _, p := range params {
-		names = append(names, p.name)
-	}
-	for _, n := range slices.Sorted(maps.Keys(given)) {
-		if slices.Contains(names, n) {
-			continue
-		}
-		d := diag.Errorf("", diag.Range{}, "entry %s has no state %q", entry, n).Suggest(n, names)
-		if d.Expected = "one of " + strings.Join(names[:min(len(names), 12)], ", "); len(names) == 0 {
-			d.Expected = "no states"
-		}
-		return nil, d
-	}
-	out := Tensors{}
-	for _, p := range params {
-		t := given[p.name]
-		if t == nil {
-			return nil, fmt.Errorf("entry %s begins with a state %s, %s, which is not among those given", entry, p.name, p.typ)
-		}
-		t, err := convert(t, p.typ)
-		if err != nil {
-			return nil, fmt.Errorf("state %s: %w", p.name, err)
-		}
-		if eval.Match(p.typ, t, bind) != nil {
-			return nil, fmt.Errorf("state %s: expected %s%s, found %s", p.name, p.typ, where(p.typ, bind), t)
-		}
-		out[p.name] = t
-	}
-	return out, nil
+	return adapt("state", entry, params, given, bind, func(p param) error {
+		return fmt.Errorf("entry %s begins with a state %s, %s, which is not among those given", entry, p.name, p.typ)
+	})
 }
 
 // begin gives a machine the states that a request begins with; end hands on those that are left.
