@@ -21,6 +21,7 @@ const (
 type inst struct {
 	op          opcode
 	not         bool
+	nullable    bool // opAtomic: it may match without consuming
 	assert      assertion
 	next, other int32
 	min, max    int32 // opSpan; max may be unbounded
@@ -92,7 +93,7 @@ func (c *compiler) gen(n *node, next int32) int32 {
 	case nLook:
 		return c.emit(inst{op: opLook, not: n.not, other: c.gen(n.subs[0], c.emit(inst{op: opMatch})), next: next})
 	case nAtomic:
-		return c.emit(inst{op: opAtomic, other: c.gen(n.subs[0], c.emit(inst{op: opMatch})), next: next})
+		return c.emit(inst{op: opAtomic, nullable: nullable(n.subs[0]), other: c.gen(n.subs[0], c.emit(inst{op: opMatch})), next: next})
 	case nBehind:
 		alts, _ := behind(n.subs[0])
 		i := inst{op: opBehind, not: n.not, next: next}

@@ -248,7 +248,7 @@ func (p *parser) repeat(n *node, lo, hi int, m mode, at int) *node {
 	if n.kind == nEmpty {
 		return n
 	}
-	if m != possessive && hi == unbounded && n.kind == nRep && n.mode == m && n.min <= 1 && (n.max == 1 || n.max == unbounded) && (n.min == 0 || lo <= 1) {
+	if m != possessive && hi == unbounded && n.kind == nRep && n.mode == m && n.min <= 1 && (n.max == 1 || n.max == unbounded) && (n.min == 0 || lo <= 1) && !nullable(n.subs[0]) {
 		if n.min == 0 || lo == 0 {
 			return &node{kind: nRep, subs: n.subs, min: 0, max: unbounded, mode: m}
 		}

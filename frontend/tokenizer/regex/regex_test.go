@@ -246,6 +246,8 @@ func FuzzEngines(f *testing.F) {
 	f.Add(`(?<!\S)a+?b|\b`, "ab aab")
 	f.Add(`(?>a|ab)c|[^\w&&\d]++`, "abc ac")
 	f.Add(`(a|ab)(c|bcd)(d*)`, "abcd")
+	f.Add(`0???*`, "0")
+	f.Add(`0+++++*+|((?>a+)b?)+c`, "000aabaac")
 	f.Add(`x{2,3}?y*`, "xxxxyy")
 	f.Fuzz(func(t *testing.T, pattern, text string) {
 		if len(pattern) > 200 || len(text) > 200 || !utf8.ValidString(text) {

@@ -40,8 +40,13 @@ func (p *program) order() []int32 {
 // epsilon returns the instructions that i may reach without consuming text.
 func (i *inst) epsilon() []int32 {
 	switch i.op {
-	case opSplit, opLook, opAtomic:
+	case opSplit, opLook:
 		return []int32{i.next, i.other}
+	case opAtomic:
+		if i.nullable {
+			return []int32{i.next, i.other}
+		}
+		return []int32{i.other} // a loop of such groups leads back to itself, but further on
 	case opMust:
 		return []int32{i.other}
 	case opAssert, opBehind:
