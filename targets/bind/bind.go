@@ -56,7 +56,7 @@ func Rules(c *chip.Chip) *plan.Rules {
 	}
 	for _, e := range c.Engines {
 		for _, m := range e.Matrix {
-			r.Matrix = append(r.Matrix, plan.MatrixRule{Queue: e.Queue, MemA: e.A, MemB: e.B, MemAcc: e.Acc, A: m.A, B: m.B, Acc: m.Acc})
+			r.Matrix = append(r.Matrix, plan.MatrixRule{Queue: e.Queue, MemA: e.A, MemB: e.B, MemAcc: e.Acc, A: m.A, B: m.B, Acc: m.Acc, Scale: m.Scale, ScaleBlock: int64(m.ScaleBlock)})
 		}
 		if e.Kind != chip.Vector {
 			continue

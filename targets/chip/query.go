@@ -159,6 +159,12 @@ func (e *Engine) Rate(f format.Format, op OpClass) *VectorRate {
 	return nil
 }
 
+// TakesScales says whether the engine multiplies the products of each block by scales of two formats itself, for a block of h rows of the
+// right operand by g elements of K.
+func (r *MatrixRate) TakesScales(a, b format.Format, block []int64) bool {
+	return r.ScaleBlock > 0 && a == r.Scale && b == r.Scale && len(block) == 2 && block[0] == 1 && block[1] == int64(r.ScaleBlock)
+}
+
 // CanCast says whether the engine converts one format into another.
 func (e *Engine) CanCast(from, to format.Format) bool {
 	return hasPair(e.Casts, from, to)

@@ -100,7 +100,7 @@ var rateKeys = []key{
 			c.count(&q, "group", 1)
 			in.rate.AccGroup = q.Int()
 		}},
-	{name: "scale", syntax: "scale FORMAT NUMBER", doc: "The engine itself can multiply each block of so many products along K by the scales of both operands, in this format. Told for the record: plans scale partial sums on the vector engine.",
+	{name: "scale", syntax: "scale FORMAT NUMBER", doc: "The engine itself can multiply each block of so many products along K by the scales of both operands, in this format.",
 		read: func(c *cursor, in within) {
 			f := c.format()
 			var q Quantity

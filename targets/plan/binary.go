@@ -56,6 +56,7 @@ const (
 	hasFn
 	hasSaturate
 	hasAssume
+	hasD
 	hasAll = 1<<iota - 1
 )
 
@@ -239,6 +240,9 @@ func (e *encoder) kernels(p *Plan) {
 	}
 }
 
+// tileBits says which of [Instr.Tiles] are stored.
+var tileBits = [...]uint32{hasDst, hasDst2, hasA, hasB, hasC, hasD}
+
 func zero(v Val) bool { return v.C == 0 && len(v.Terms) == 0 }
 
 func (e *encoder) instr(in *Instr) {
@@ -248,9 +252,9 @@ func (e *encoder) instr(in *Instr) {
 			mask |= bit
 		}
 	}
-	tiles := [...]*Tile{&in.Dst, &in.Dst2, &in.A, &in.B, &in.C}
+	tiles := in.Tiles()
 	for i, t := range tiles {
-		set(hasDst<<i, !absent(t))
+		set(tileBits[i], !absent(t))
 	}
 	vals := [...]*Val{&in.X, &in.Y, &in.Z, &in.Acc}
 	for i, v := range vals {
@@ -269,7 +273,7 @@ func (e *encoder) instr(in *Instr) {
 	e.i(int64(in.Queue))
 	e.pos(in.Pos)
 	for i, t := range tiles {
-		if mask&(hasDst<<i) != 0 {
+		if mask&tileBits[i] != 0 {
 			e.tile(t)
 		}
 	}

@@ -326,7 +326,7 @@ func (in *Instr) vals(f func(Val)) {
 	f(in.Y)
 	f(in.Z)
 	f(in.Acc)
-	for _, t := range [...]*Tile{&in.Dst, &in.Dst2, &in.A, &in.B, &in.C} {
+	for _, t := range in.Tiles() {
 		for ; t != nil && t.Has(); t = t.Index {
 			f(t.Base)
 			for _, v := range t.Size {

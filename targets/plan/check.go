@@ -409,6 +409,9 @@ func (c *checker) matrixFormats(k *Kernel, i int) {
 			continue
 		}
 		formats = true
+		if ins.C.Has() && !c.scales(k, i, r) {
+			return
+		}
 		if (r.MemA == "" || r.MemA == name(&ins.A)) && (r.MemB == "" || r.MemB == name(&ins.B)) && (r.MemAcc == "" || r.MemAcc == name(&ins.Dst)) {
 			return
 		}
@@ -420,6 +423,33 @@ func (c *checker) matrixFormats(k *Kernel, i int) {
 	}
 	c.at(codeFormat, k, i, "the matrix engine does not multiply these formats").
 		Expect("one of "+strings.Join(have, ", "), fmt.Sprintf("%s · %s → %s", ins.A.Format, ins.B.Format, ins.Dst.Format))
+}
+
+// scales checks the scales of a product against those that the rate takes: they stand where the operands do.
+func (c *checker) scales(k *Kernel, i int, r *MatrixRule) bool {
+	ins := &k.Code[i]
+	found := ins.C.Format.String()
+	switch {
+	case r.ScaleBlock == 0:
+		c.at(codeFormat, k, i, "the matrix engine takes no scales for %s · %s", r.A, r.B)
+		return false
+	case ins.C.Format != r.Scale || ins.D.Format != r.Scale:
+		if ins.C.Format == r.Scale {
+			found = ins.D.Format.String()
+		}
+		c.at(codeFormat, k, i, "the scales of a product have the wrong format").Expect(r.Scale.String(), found)
+		return false
+	case r.MemA != "" && c.p.Memories[ins.C.Mem].Name != r.MemA || r.MemB != "" && c.p.Memories[ins.D.Mem].Name != r.MemB:
+		c.at(codePath, k, i, "the scales of a product are not in the memories of its operands").
+			Expect(r.MemA+" and "+r.MemB, c.p.Memories[ins.C.Mem].Name+" and "+c.p.Memories[ins.D.Mem].Name)
+		return false
+	}
+	if n, blocks := ins.A.Size[1], ins.C.Size[1]; n.IsConst() && blocks.IsConst() && (n.C+r.ScaleBlock-1)/r.ScaleBlock != blocks.C {
+		c.at(codeShape, k, i, "a product of %d of K has another number of scales than blocks of %d", n.C, r.ScaleBlock).
+			Expect(fmt.Sprint((n.C+r.ScaleBlock-1)/r.ScaleBlock), fmt.Sprint(blocks.C))
+		return false
+	}
+	return true
 }
 
 func (c *checker) vectorFormats(k *Kernel, i int) {

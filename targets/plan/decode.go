@@ -315,9 +315,9 @@ func (d *decoder) instr(in *Instr) {
 	in.Op = Opcode(d.enum(int(numOpcodes), "opcode"))
 	in.Queue = d.int()
 	in.Pos = d.pos()
-	for i, t := range [...]*Tile{&in.Dst, &in.Dst2, &in.A, &in.B, &in.C} {
+	for i, t := range in.Tiles() {
 		*t = NoTile
-		if mask&(hasDst<<i) != 0 {
+		if mask&tileBits[i] != 0 {
 			d.tile(t, true)
 		}
 	}

@@ -90,7 +90,7 @@ func (in *Instr) sizes(g func(Val)) {
 	if in.Op == LoadScalar {
 		return // always one element
 	}
-	for _, t := range [...]*Tile{&in.Dst, &in.Dst2, &in.A, &in.B, &in.C} {
+	for _, t := range in.Tiles() {
 		for ; t != nil && t.Has(); t = t.Index {
 			for _, v := range t.Size {
 				g(v)

@@ -51,7 +51,7 @@ func (b *bounds) footprint(t *Tile) (bytes, lo, hi int64) {
 		if n <= 0 {
 			return 0, maxInf, minInf
 		}
-		if t.Stride[a] != 0 || a == 0 && t.Index != nil {
+		if t.Stride[a] != 0 || t.Format.Bits() < 8 && a == t.row() || a == 0 && t.Index != nil {
 			bytes = satMul(bytes, n)
 		}
 		if a == 0 && t.Index != nil {
@@ -59,7 +59,7 @@ func (b *bounds) footprint(t *Tile) (bytes, lo, hi int64) {
 			continue
 		}
 		span := satMul(n-1, t.Stride[a])
-		if a == len(t.Size)-1 {
+		if a == t.row() {
 			span = rowBytes(t, n)
 		}
 		lo, hi = satAdd(lo, min(span, 0)), satAdd(hi, max(span, 0))

@@ -28,6 +28,9 @@ const (
 	// Mma adds the matrix product of A [M,K] and B [K,N] to Dst [M,N]; when Acc is 0 it starts from zero. Queue: matrix.
 	// Each element sums with K ascending as the chip's rate says (one fused multiply-add a step in the
 	// accumulator's format unless the rate has AccBits).
+	//
+	// On a rate with scales, C [M,K/g] and D [K/g,N] may give them, g the rate's block, K/g rounded up: the products of a block are summed
+	// from zero as above, and the sum, times both scales, is added to the element with one rounding.
 	Mma
 	// Vec applies Fn elementwise: Dst[i] = Fn(A[i], B[i], C[i]), operands by arity. A missing operand takes Imm, so that VCopy without A fills. Queue: vector.
 	// Floats compute in the operands' format: in f32 and rounded, when that is narrower.
@@ -80,7 +83,7 @@ type Tile struct {
 	Format format.Format // element format as stored; sub-byte formats are addressed by whole rows
 	Base   Val           // bytes
 	Size   []Val         // number of elements along each axis; a size ≤ 0 makes the instruction do nothing
-	Stride []int64       // bytes from one element to the next along each axis; 0 repeats
+	Stride []int64       // bytes from one element to the next along each axis; 0 repeats, or is the dense axis of a sub-byte format
 	Index  *Tile         // Move only: i32 list [n] that replaces the counter of axis 0
 }
 
@@ -93,6 +96,30 @@ var NoTile = Tile{Mem: None}
 // Has reports whether the operand is there.
 func (t *Tile) Has() bool { return t.Mem != None }
 
+// DenseAxis is the axis along which elements of a sub-byte format follow one another: the last, or, as of a matrix that a product reads
+// transposed, the first of two of which only the other has a stride.
+func (t *Tile) DenseAxis() int {
+	if len(t.Size) == 2 && t.Stride[0] == 0 && t.Stride[1] != 0 {
+		return 0
+	}
+	return len(t.Size) - 1
+}
+
+// Results is how many of [Instr.Tiles] are written, the first ones; the others are read.
+const Results = 2
+
+// Tiles gives all tiles of an instruction, those that it does not have among them.
+func (in *Instr) Tiles() [6]*Tile {
+	return [...]*Tile{&in.Dst, &in.Dst2, &in.A, &in.B, &in.C, &in.D}
+}
+
+// NoTiles takes all tiles away.
+func (in *Instr) NoTiles() {
+	for _, t := range in.Tiles() {
+		*t = NoTile
+	}
+}
+
 // Instr is one instruction. Fields that its opcode does not name are zero, and missing tiles NoTile.
 type Instr struct {
 	Op        Opcode
@@ -100,6 +127,7 @@ type Instr struct {
 	Fn        Fn
 	Dst, Dst2 Tile
 	A, B, C   Tile
+	D         Tile
 	X, Y, Z   Val
 	Acc       Val
 	Imm       float64

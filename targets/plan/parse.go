@@ -396,7 +396,7 @@ const noJump = -1 << 40
 
 // instr reads an instruction with its number, −1 if it has none, and its jump, or noJump.
 func (r *textReader) instr() (label int, in Instr, jump int) {
-	in = Instr{Dst: NoTile, Dst2: NoTile, A: NoTile, B: NoTile, C: NoTile}
+	in.NoTiles()
 	label, jump = -1, noJump
 	if c := r.peek(); c >= '0' && c <= '9' {
 		label = min(r.index(), 1<<30)
@@ -444,9 +444,10 @@ func (r *textReader) instr() (label int, in Instr, jump int) {
 	case Signal, Wait:
 		in.Flag = r.ref("flag", &r.flags)
 	}
-	r.tiles([]*Tile{&in.Dst, &in.Dst2})
+	tiles := in.Tiles()
+	r.tiles(tiles[:Results])
 	if r.accept("<-") {
-		r.tiles([]*Tile{&in.A, &in.B, &in.C})
+		r.tiles(tiles[Results:])
 	}
 	for {
 		if c := r.peek(); c == 0 || c == ';' {

@@ -217,10 +217,11 @@ func (t *printer) tiles(in *Instr) {
 		}
 		return len(tiles)
 	}
-	list([]*Tile{&in.Dst, &in.Dst2})
+	all := in.Tiles()
+	list(all[:Results])
 	at := len(t.b)
 	t.s(" <-")
-	if list([]*Tile{&in.A, &in.B, &in.C}) == 0 {
+	if list(all[Results:]) == 0 {
 		t.b = t.b[:at]
 	}
 }

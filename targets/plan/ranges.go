@@ -17,7 +17,7 @@ func room(k *Kernel, t *Tile) (lo, hi int64, name string) {
 	return l.Addr, l.Addr + l.Size, "local " + l.Name
 }
 
-// rowBytes is how many bytes n elements of a tile's last axis span, counted from the first.
+// rowBytes is how many bytes n elements of a tile's row span, counted from the first.
 func rowBytes(t *Tile, n int64) int64 {
 	b := int64(t.Format.Bits())
 	if b >= 8 {
@@ -26,11 +26,19 @@ func rowBytes(t *Tile, n int64) int64 {
 	return (satMul(n, b) + 7) / 8 // a whole row, packed
 }
 
+// row is the axis that rows run along.
+func (t *Tile) row() int {
+	if t.Format.Bits() < 8 {
+		return t.DenseAxis()
+	}
+	return len(t.Size) - 1
+}
+
 // reach gives a tile's first byte and the one after its last, for given registers, and whether it has any.
 func reach(t *Tile, regs []int64) (lo, hi int64, any bool) {
 	lo = t.Base.Eval(regs)
 	hi = lo
-	last := len(t.Size) - 1
+	last := t.row()
 	for a := range t.Size {
 		n := t.Size[a].Eval(regs)
 		if n <= 0 {
@@ -136,28 +144,34 @@ func (b *bounds) inside(in *Instr, t *Tile) (ok, data bool) {
 	if idle {
 		return true, false
 	}
-	low, high := b.eval(t.Base), b.eval(t.Base)
+	// In bytes, or in bits where several elements share one.
+	unit := int64(1)
+	if t.Format.Bits() < 8 {
+		unit = 8
+	}
 	fine := true
 	add := func(a *affine, s affine, k int64) {
 		var o bool
 		*a, o = a.plus(s, k)
 		fine = fine && o
 	}
-	last := len(t.Size) - 1
+	var low, high affine
+	add(&low, b.eval(t.Base), unit)
+	add(&high, b.eval(t.Base), unit)
+	last := t.row()
 	for a := range t.Size {
 		if a == 0 && t.Index != nil {
 			if a == last {
-				high.c = satAdd(high.c, int64(t.Format.Bits()+7)/8)
+				high.c = satAdd(high.c, satMul(int64(t.Format.Bits()+7)/8, unit))
 			}
 			continue
 		}
 		n := b.eval(t.Size[a])
 		data = data || isData(n)
-		stride := t.Stride[a]
+		stride := satMul(t.Stride[a], unit)
 		if a == last {
-			if bits := int64(t.Format.Bits()); bits < 8 {
-				_, hi := n.interval(lim)
-				high.c = satAdd(high.c, satAdd(satMul(hi, bits), 7)/8)
+			if unit > 1 {
+				add(&high, n, int64(t.Format.Bits()))
 				continue
 			}
 			high.c = satAdd(high.c, int64(t.Format.Bits()/8))
@@ -171,6 +185,7 @@ func (b *bounds) inside(in *Instr, t *Tile) (ok, data bool) {
 	}
 	data = data || isData(low)
 	from, to, _ := room(b.k, t)
+	from, to = satMul(from, unit), satMul(to, unit)
 	if !fine {
 		return false, data
 	}

@@ -31,6 +31,9 @@ type MatrixRule struct {
 	Queue              string
 	MemA, MemB, MemAcc string
 	A, B, Acc          format.Format
+	// Scale is the format of the scales that it takes, one for ScaleBlock elements of K; Invalid and 0 if it takes none.
+	Scale      format.Format
+	ScaleBlock int64
 }
 
 // VectorRule is what one vector engine can do.

@@ -61,6 +61,21 @@ func (c *checker) shapes(k *Kernel, i int) {
 				mismatch(x.what+" differ", x.a.C, x.b.C)
 			}
 		}
+		if ins.C.Has() != ins.D.Has() {
+			mismatch("a product takes scales of both operands, or of none", "C and D", map[bool]string{true: "C", false: "D"}[ins.C.Has()])
+			return
+		}
+		if !ins.C.Has() || !rank("C", &ins.C, 2) || !rank("D", &ins.D, 2) {
+			return
+		}
+		for _, x := range [...]struct {
+			what string
+			a, b Val
+		}{{"M of C and Dst", d.Size[0], ins.C.Size[0]}, {"the numbers of scales of A and B", ins.C.Size[1], ins.D.Size[0]}, {"N of D and Dst", d.Size[1], ins.D.Size[1]}} {
+			if differ(x.a, x.b) {
+				mismatch(x.what+" differ", x.a.C, x.b.C)
+			}
+		}
 	case VReduce:
 		equal("A", &ins.A, d, n-1)
 		one("Dst", d)

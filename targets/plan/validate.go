@@ -270,17 +270,17 @@ func (c *checker) kernelStructure(k *Kernel) {
 }
 
 // slots gives an instruction's tiles with the letters of the table of opcodes.
-func (in *Instr) slots() [5]struct {
+func (in *Instr) slots() [6]struct {
 	Letter byte
 	Tile   *Tile
 } {
-	return [5]struct {
+	return [6]struct {
 		Letter byte
 		Tile   *Tile
-	}{{'D', &in.Dst}, {'E', &in.Dst2}, {'A', &in.A}, {'B', &in.B}, {'C', &in.C}}
+	}{{'D', &in.Dst}, {'E', &in.Dst2}, {'A', &in.A}, {'B', &in.B}, {'C', &in.C}, {'F', &in.D}}
 }
 
-var slotNames = map[byte]string{'D': "Dst", 'E': "Dst2", 'A': "A", 'B': "B", 'C': "C"}
+var slotNames = map[byte]string{'D': "Dst", 'E': "Dst2", 'A': "A", 'B': "B", 'C': "C", 'F': "D"}
 
 // takes gives the tiles that the instruction must and may have, as in the table of opcodes.
 func (in *Instr) takes() string {

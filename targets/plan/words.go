@@ -11,7 +11,7 @@ import (
 type info struct {
 	word  string    // neutral word; a "_" at the end is followed by Fn's name
 	kind  QueueKind // what its queue must be able to do
-	tiles string    // which tiles it takes, in upper case those that must be there: "D" Dst, "E" Dst2, "A", "B", "C"
+	tiles string    // which tiles it takes, in upper case those that must be there: "D" Dst, "E" Dst2, "A", "B", "C", "F" D
 }
 
 var infos = [numOpcodes]info{
@@ -22,7 +22,7 @@ var infos = [numOpcodes]info{
 	Signal:     {"signal", Scalar, ""},
 	Wait:       {"wait", Scalar, ""},
 	Move:       {"dma", DMA, "DA"},
-	Mma:        {"mma", Matrix, "DAB"},
+	Mma:        {"mma", Matrix, "DABcf"},
 	Vec:        {"vec_", Vector, "DAbc"},
 	VReduce:    {"reduce_", Vector, "DA"},
 	VScan:      {"scan_", Vector, "DAb"},

@@ -57,7 +57,9 @@ func Queues() []plan.Queue {
 
 // Instr makes an instruction without tiles.
 func Instr(op plan.Opcode, queue int) plan.Instr {
-	return plan.Instr{Op: op, Queue: queue, Dst: plan.NoTile, Dst2: plan.NoTile, A: plan.NoTile, B: plan.NoTile, C: plan.NoTile}
+	in := plan.Instr{Op: op, Queue: queue}
+	in.NoTiles()
+	return in
 }
 
 // Tile makes a tile of any rank: sizes and strides alternate.

@@ -42,6 +42,12 @@ func Sink() *plan.Plan {
 	b.Wait(1)
 	b.Mma(Tile(L0C, 2, format.F32, c(0), Dim{c(2), 8}, Dim{c(2), 4}), Tile(L0A, 3, format.F16, c(0), Dim{c(2), 4}, Dim{c(2), 2}),
 		Tile(L0B, 4, format.F16, c(0), Dim{c(2), 4}, Dim{c(2), 2}), r(4))
+	codes := Tile(L0A, 3, format.F8E4M3FN, c(0), Dim{c(2), 4}, Dim{c(4), 1})
+	turned := Tile(L0B, 4, format.F4E2M1, c(0), Dim{c(4), 0}, Dim{c(2), 2})
+	scale := Tile(L0A, 3, format.F8E8M0, c(8), Dim{c(2), 1}, Dim{c(1), 1})
+	b.Mma(Tile(L0C, 2, format.F32, c(0), Dim{c(2), 8}, Dim{c(2), 4}), codes, turned, r(4))
+	scaled := &b.Code[len(b.Code)-1]
+	scaled.C, scaled.D = scale, Tile(L0B, 4, format.F8E8M0, c(8), Dim{c(1), 1}, Dim{c(2), 1})
 	f32, i32 := row(UB, 0, format.F32, 8), row(UB, 1, format.I32, 8)
 	i32.Base = c(1024)
 	for fn := plan.VCopy; fn <= plan.VFma; fn++ {

@@ -50,7 +50,7 @@ func newCosts(m *machine, k *plan.Kernel) *costs {
 func (cs *costs) of(i int, regs []int64) (*cost, error) {
 	in := &cs.k.Code[i]
 	key := cs.key[:0]
-	for _, t := range [...]*plan.Tile{&in.Dst, &in.Dst2, &in.A, &in.B, &in.C} {
+	for _, t := range in.Tiles() {
 		if t.Has() {
 			for _, v := range t.Size {
 				key = append(key, v.Eval(regs))
@@ -86,7 +86,7 @@ func sameInts(a, b []int64) bool {
 }
 
 func (cs *costs) find(i int, in *plan.Instr, regs []int64) (*cost, error) {
-	for _, t := range [...]*plan.Tile{&in.Dst, &in.Dst2, &in.A, &in.B, &in.C} {
+	for _, t := range in.Tiles() {
 		if !t.Has() {
 			continue
 		}

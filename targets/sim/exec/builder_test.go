@@ -134,7 +134,7 @@ func (b *builder) flag(name string, from, to, credits int) int {
 }
 
 func (b *builder) emit(in plan.Instr) int {
-	for _, t := range []*plan.Tile{&in.Dst, &in.Dst2, &in.A, &in.B, &in.C} {
+	for _, t := range in.Tiles() {
 		if t.Size == nil && t.Format == format.Invalid {
 			*t = plan.NoTile
 		}

@@ -32,6 +32,7 @@ type instr struct {
 	dst      *operand
 	dst2     *operand
 	a, b, c  *operand
+	d        *operand
 	x, y, z  affine
 	acc      affine
 	imm      float64
@@ -53,6 +54,9 @@ type instr struct {
 	flush      bool
 	class      class
 	mma        mmaKind
+	within     mmaKind // of the blocks of a product with scales
+	turned     bool    // the right operand of a product is [N,K]: rows of a sub-byte format are dense
+	scaleBlock int64   // elements of K that share a scale
 	limited    kernels.Limited
 	int8       bool
 	mode       format.Mode
@@ -75,7 +79,7 @@ type frame struct {
 	in               *instr
 	block            int64
 	dst, dst2        view
-	a, b, c          view
+	a, b, c, d       view
 	dstIndex, aIndex view
 	x, y, z, acc     int64
 	clock            []int64 // what the scalar unit knew at issue, for the guard
@@ -362,7 +366,7 @@ func (z *compiler) instr(k *plan.Kernel, in *instr, src *plan.Instr) error {
 		to    **operand
 		from  *plan.Tile
 		write bool
-	}{{&in.dst, &src.Dst, true}, {&in.dst2, &src.Dst2, true}, {&in.a, &src.A, false}, {&in.b, &src.B, false}, {&in.c, &src.C, false}} {
+	}{{&in.dst, &src.Dst, true}, {&in.dst2, &src.Dst2, true}, {&in.a, &src.A, false}, {&in.b, &src.B, false}, {&in.c, &src.C, false}, {&in.d, &src.D, false}} {
 		if *v.to, err = z.operand(k, v.from, v.write); err != nil {
 			return err
 		}
@@ -380,6 +384,17 @@ func (z *compiler) instr(k *plan.Kernel, in *instr, src *plan.Instr) error {
 	}
 	if in.dst == nil {
 		return problem("%s needs a result", src.Op)
+	}
+	if src.Op == plan.Mma && in.b != nil && in.b.esize == 0 && in.b.rank == 2 && src.B.DenseAxis() == 0 {
+		t := src.B
+		t.Size, t.Stride = []plan.Val{t.Size[1], t.Size[0]}, []int64{t.Stride[1], 0}
+		if in.b, err = z.operand(k, &t, false); err != nil {
+			return err
+		}
+		in.turned = true
+	}
+	if in.d != nil && src.Op != plan.Mma {
+		return problem("%s has three operands at most", src.Op)
 	}
 	if in.dst2 != nil && src.Op != plan.VTopK && src.Op != plan.VGroup {
 		return problem("%s has one result", src.Op)
@@ -426,7 +441,7 @@ func (z *compiler) instr(k *plan.Kernel, in *instr, src *plan.Instr) error {
 	if err != nil {
 		return err
 	}
-	for _, o := range []*operand{in.dst2, in.a, in.b, in.c} {
+	for _, o := range []*operand{in.dst2, in.a, in.b, in.c, in.d} {
 		if o != nil && o.rank != in.dst.rank {
 			return problem("tiles of %d and %d axes", in.dst.rank, o.rank)
 		}

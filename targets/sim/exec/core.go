@@ -70,10 +70,13 @@ type core struct {
 	rowInt     []int64
 	order      []int32
 	ma, mb, md []float32
-	ta, tb     []float32
-	pa, pb     []float32
-	ints       []int8
-	int8B      kernels.Int8B
+	// Of products with scales: decoded scales, sums of a block, and factors of a row.
+	scalesA, scalesB   []float64
+	blockSums, factors []float32
+	ta, tb             []float32
+	pa, pb             []float32
+	ints               []int8
+	int8B              kernels.Int8B
 }
 
 // binding is the buffer of a parameter in a launch.
@@ -274,7 +277,7 @@ func (c *core) do(f *frame) error {
 		}
 	}
 	if len(c.sums) > 0 {
-		for i, v := range [...]*view{&f.dst, &f.dst2, &f.a, &f.b, &f.c} {
+		for i, v := range [...]*view{&f.dst, &f.dst2, &f.a, &f.b, &f.c, &f.d} {
 			// A product sees to its result itself: it may belong to an open sum.
 			if v.has() && (i > 0 || f.in.op != plan.Mma) {
 				c.settleSums(v)

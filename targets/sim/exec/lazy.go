@@ -90,6 +90,8 @@ func lazyLocals(k *plan.Kernel, code []instr) []bool {
 						strike(o)
 					}
 				}
+				strike(in.c)
+				strike(in.d)
 			case simple && in.dst.local >= 0 && ok[in.dst.local]:
 			default:
 				strike(in.a)

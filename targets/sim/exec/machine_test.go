@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -144,7 +145,7 @@ func TestNew(t *testing.T) {
 		{"too much for this machine", func(b *builder) {}, Options{MemoryLimit: 1000}, "too much memory of this machine"},
 		{"unknown register", func(b *builder) { b.p.Kernels[0].Code[0].A.Base = plan.R(99) }, Options{}, "register 99"},
 		{"jump", func(b *builder) {
-			b.p.Kernels[0].Code[0] = plan.Instr{Op: plan.Loop, Reg: 3, Jump: 1, Dst: plan.NoTile, Dst2: plan.NoTile, A: plan.NoTile, B: plan.NoTile, C: plan.NoTile}
+			b.p.Kernels[0].Code[0] = plan.Instr{Op: plan.Loop, Reg: 3, Jump: 1, Dst: plan.NoTile, Dst2: plan.NoTile, A: plan.NoTile, B: plan.NoTile, C: plan.NoTile, D: plan.NoTile}
 			b.p.Kernels[0].Regs = 4
 		}, Options{}, "a loop without end"},
 		{"path", func(b *builder) { b.p.Kernels[0].Code[0].Path = 0 }, Options{}, "path 0 goes from gm to l1"},
@@ -189,7 +190,7 @@ func endless(t testing.TB) *builder {
 	b := addPlan(t, false)
 	k := &b.p.Kernels[0]
 	k.Regs = 4
-	none := plan.Instr{Dst: plan.NoTile, Dst2: plan.NoTile, A: plan.NoTile, B: plan.NoTile, C: plan.NoTile}
+	none := plan.Instr{Dst: plan.NoTile, Dst2: plan.NoTile, A: plan.NoTile, B: plan.NoTile, C: plan.NoTile, D: plan.NoTile}
 	loop, end := none, none
 	loop.Op, loop.Reg, loop.Y, loop.Jump = plan.Loop, 3, plan.C(1<<60), len(k.Code)+1
 	end.Op, end.Jump = plan.End, len(k.Code)
@@ -369,7 +370,7 @@ func mutate(p *plan.Plan, data []byte) {
 			s := &p.Steps[next()%int64(len(p.Steps))]
 			s.Grid = number(s.Grid)
 		default:
-			tile(k, []*plan.Tile{&in.Dst, &in.A, &in.B, &in.C, &in.Dst2}[next()%5])
+			tile(k, in.Tiles()[next()%6])
 		}
 	}
 }
@@ -377,6 +378,19 @@ func mutate(p *plan.Plan, data []byte) {
 // wild is a plan with most instructions in it, to be mutated.
 func wild(t testing.TB, which int64) (*builder, weights, map[string]*tensor.Tensor) {
 	r := rand.New(rand.NewSource(which))
+	if which%7 == 6 {
+		c := loadChip(t, "ascend-950pr")
+		fm := []format.Format{format.F8E4M3FN, format.F4E2M1}[which/7%2]
+		in := map[string]*tensor.Tensor{"x": random(t, r, fm, 10, 70), "w": random(t, r, fm, 9, 70)}
+		for n, rows := range map[string]int64{"sx": 10, "sw": 9} {
+			s, err := tensor.FromF64(format.F8E8M0, []int64{rows, 3}, slices.Repeat([]float64{0.5, 1, 8}, int(rows)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			in[n] = s
+		}
+		return scaledPlan(t, c, fm, format.F8E8M0, 10, 9, 70, 32, true), nil, in
+	}
 	if which%3 > 0 {
 		name := []string{"ascend", "h100"}[which%2]
 		s := gemms[name].sized(40, 50, 130)

@@ -17,12 +17,13 @@ const (
 	mmaInt                    // integers into i32
 	mmaLimited                // an accumulator that keeps fewer bits
 	mmaPlain                  // one fused multiply-add in the accumulator's format a step
+	mmaScaled                 // blocks along K summed from zero as mmaF32 or mmaLimited, and added times their scales
 )
 
 func (in *instr) checkMma(rate *chip.MatrixRate) error {
 	a, b, d := in.a, in.b, in.dst
-	if a == nil || b == nil || in.c != nil {
-		return problem("mma has two operands")
+	if a == nil || b == nil || (in.c == nil) != (in.d == nil) {
+		return problem("mma has two operands, and scales of both or of none")
 	}
 	if a.rank != 2 || b.rank != 2 || d.rank != 2 {
 		return problem("mma works on tiles of two axes")
@@ -48,13 +49,35 @@ func (in *instr) checkMma(rate *chip.MatrixRate) error {
 	default:
 		in.mma = mmaPlain
 	}
+	if in.c != nil {
+		return in.checkScales(rate)
+	}
 	return nil
 }
+
+// checkScales makes a product one with scales.
+func (in *instr) checkScales(rate *chip.MatrixRate) error {
+	switch s := rate.Scale; {
+	case rate.ScaleBlock == 0:
+		return problem("the chip takes no scales where it multiplies %s by %s", in.a.fmt, in.b.fmt)
+	case in.c.fmt != s || in.d.fmt != s:
+		return problem("scales in %s and %s, expected %s", in.c.fmt, in.d.fmt, s)
+	case !s.IsFloat() || s.Info().ManBits > mostScaleBits || in.mma != mmaF32 && in.mma != mmaLimited ||
+		in.a.bits*int64(rate.ScaleBlock)%8 != 0 || in.b.bits*int64(rate.ScaleBlock)%8 != 0:
+		return problem("no product of %s by %s into %s with scales in %s is known", in.a.fmt, in.b.fmt, in.dst.fmt, s)
+	}
+	in.scaleBlock = int64(rate.ScaleBlock)
+	in.mma, in.within = mmaScaled, in.mma
+	return nil
+}
+
+// mostScaleBits is how long a scale's mantissa may be for the product of a sum in f32 and two scales to be exact in f64.
+const mostScaleBits = 13
 
 func runMma(c *core, f *frame) error {
 	in := f.in
 	m, n, k := f.dst.n[0], f.dst.n[1], f.a.n[1]
-	a, b := c.ref(&f.a), c.ref(&f.b)
+	a, b := c.ref(f, &f.a), c.ref(f, &f.b)
 	if (in.mma == mmaF32 || in.int8) && a.stable && b.stable {
 		c.chain(f, a, b, m, n, k)
 		return nil
@@ -85,15 +108,24 @@ func (c *core) productNow(f *frame, a, b operandRef) {
 			c.productInt(&f.dst, a, b, m, n, k, f.acc != 0)
 		}
 	case mmaLimited:
-		c.productLimited(f, a, b, m, n, k)
+		d, direct := c.accumulator(&f.dst, f.acc != 0)
+		c.productLimited(d, &in.limited, a, b, m, n, k, f.acc != 0)
+		if !direct {
+			c.putBack(&f.dst, d)
+		}
+	case mmaScaled:
+		c.productScaled(f, a, b, m, n, k)
 	default:
 		c.productPlain(&f.dst, a, b, m, n, k, f.acc != 0)
 	}
 }
 
 // ref finds where the elements of a matrix operand are.
-func (c *core) ref(v *view) operandRef {
+func (c *core) ref(f *frame, v *view) operandRef {
 	o := v.o
+	if o.esize == 0 && f.in.turned && v == &f.b {
+		return operandRef{v.buf, -1, v.off, 0, o.stride[0], o.fmt, false, false}
+	}
 	if o.local >= 0 && c.lazyOn && c.prog.lazy[o.local] {
 		var from [maxRank]int64
 		if src, ok := c.whence(v, &from); ok {
@@ -412,14 +444,14 @@ func oddSum(p, s float64) float64 {
 
 // productLimited sums as units do that add the products of a group in fixed point and keep few bits; see [kernels.Limited]. The chip
 // states how many significant bits the accumulator keeps; terms are aligned to as many and cut toward zero.
-func (c *core) productLimited(f *frame, x, y operandRef, m, n, k int64) {
+func (c *core) productLimited(d matrix, l *kernels.Limited, x, y operandRef, m, n, k int64, acc bool) {
 	a := c.dense32(&c.ta, x, m, k)
 	var pb []float32
 	whole, p, fits := k, int64(0), false
 	if y.fixed {
 		if z, j, from := c.packOf(y, k, n); z != nil {
 			pb, whole, p = z.columns(c, j, n), z.k, from
-			fits = z.narrow(&f.in.limited, j, n)
+			fits = z.narrow(l, j, n)
 		}
 	}
 	if pb == nil {
@@ -427,11 +459,7 @@ func (c *core) productLimited(f *frame, x, y operandRef, m, n, k int64) {
 		pb = c.pb
 		c.packB(pb, y, k, n)
 	}
-	d, direct := c.accumulator(&f.dst, f.acc != 0)
-	kernels.GemmLimitedPart(d.data, d.ld, a, int(k), pb, int(m), int(n), int(whole), int(p), int(k), f.acc != 0, f.in.limited, fits)
-	if !direct {
-		c.putBack(&f.dst, d)
-	}
+	kernels.GemmLimitedPart(d.data, d.ld, a, int(k), pb, int(m), int(n), int(whole), int(p), int(k), acc, *l, fits)
 }
 
 // limitedBy describes the accumulator of a rate.

@@ -17,7 +17,7 @@ func (c *core) resolve(in *instr, f *frame) (empty bool, err error) {
 		f.x, f.y, f.z = in.x.eval(c.regs), in.y.eval(c.regs), in.z.eval(c.regs)
 	}
 	f.acc = in.acc.eval(c.regs)
-	f.dst.o, f.dst2.o, f.a.o, f.b.o, f.c.o = nil, nil, nil, nil, nil
+	f.dst.o, f.dst2.o, f.a.o, f.b.o, f.c.o, f.d.o = nil, nil, nil, nil, nil, nil
 	if o := in.dst; o != nil {
 		if empty, err = c.view(f, o, &f.dst); empty || err != nil {
 			return empty, err
@@ -35,6 +35,11 @@ func (c *core) resolve(in *instr, f *frame) (empty bool, err error) {
 	}
 	if o := in.c; o != nil {
 		if empty, err = c.view(f, o, &f.c); empty || err != nil {
+			return empty, err
+		}
+	}
+	if o := in.d; o != nil {
+		if empty, err = c.view(f, o, &f.d); empty || err != nil {
 			return empty, err
 		}
 	}
@@ -154,8 +159,18 @@ func (in *instr) misfit(f *frame) string {
 	case plan.Move, plan.Vec:
 		return cmp.Or(differs(&f.a, true), differs(&f.b, true), differs(&f.c, true))
 	case plan.Mma:
-		if f.a.n[0] != f.dst.n[0] || f.b.n[1] != f.dst.n[1] || f.a.n[1] != f.b.n[0] {
-			return fmt.Sprintf("a product of %s by %s into %s", show(&f.a), show(&f.b), show(&f.dst))
+		k, n := f.b.n[0], f.b.n[1]
+		if in.turned {
+			k, n = n, k
+		}
+		if f.a.n[0] != f.dst.n[0] || n != f.dst.n[1] || f.a.n[1] != k {
+			return fmt.Sprintf("a product of %s by %s into %s", show(&f.a), sizes([]int64{k, n}), show(&f.dst))
+		}
+		if !f.c.has() {
+			return ""
+		}
+		if q := (k + in.scaleBlock - 1) / in.scaleBlock; f.c.n[0] != f.dst.n[0] || f.d.n[1] != n || f.c.n[1] != q || f.d.n[0] != q {
+			return fmt.Sprintf("a product of %s by %s with scales %s and %s for blocks of %d", show(&f.a), sizes([]int64{k, n}), show(&f.c), show(&f.d), in.scaleBlock)
 		}
 	case plan.VReduce:
 		if f.dst.lastDim() != 1 {
@@ -196,7 +211,7 @@ func (in *instr) checkFit() error {
 	for _, x := range []struct {
 		o *operand
 		v *view
-	}{{in.dst, &f.dst}, {in.dst2, &f.dst2}, {in.a, &f.a}, {in.b, &f.b}, {in.c, &f.c}} {
+	}{{in.dst, &f.dst}, {in.dst2, &f.dst2}, {in.a, &f.a}, {in.b, &f.b}, {in.c, &f.c}, {in.d, &f.d}} {
 		if x.o == nil {
 			continue
 		}

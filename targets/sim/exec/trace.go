@@ -129,7 +129,7 @@ func (e *effect) touches(prog *program, mem int, lo, hi int64) bool {
 	case effectMove:
 		return prog.kernel.Locals[e.local].Mem == mem && e.tile.lo < hi && lo < e.tile.hi
 	case effectProduct:
-		return over(&e.frame.dst) || e.a.buffer < 0 && over(&e.frame.a) || e.b.buffer < 0 && over(&e.frame.b)
+		return over(&e.frame.dst) || over(&e.frame.c) || over(&e.frame.d) || e.a.buffer < 0 && over(&e.frame.a) || e.b.buffer < 0 && over(&e.frame.b)
 	}
 	for _, v := range e.frame.views() {
 		if over(v) {
@@ -187,8 +187,8 @@ func (c *core) noteMove(local int, t *lazyTile) {
 }
 
 // views are all operands of a frame, those that it does not have among them.
-func (f *frame) views() [7]*view {
-	return [...]*view{&f.dst, &f.dst2, &f.a, &f.b, &f.c, &f.dstIndex, &f.aIndex}
+func (f *frame) views() [8]*view {
+	return [...]*view{&f.dst, &f.dst2, &f.a, &f.b, &f.c, &f.d, &f.dstIndex, &f.aIndex}
 }
 
 // rebind gives a view of a trace the bytes of this run.

@@ -22,7 +22,7 @@ func (c *core) watch(f *frame) error {
 	in := f.in
 	c.guard.Exec(in.queue, in.index, f.block, f.clock)
 	f.clock = f.clock[:0]
-	for i, v := range [...]*view{&f.aIndex, &f.dstIndex, &f.a, &f.b, &f.c} {
+	for i, v := range [...]*view{&f.aIndex, &f.dstIndex, &f.a, &f.b, &f.c, &f.d} {
 		if v.has() && (i > 1 || in.indexed) {
 			if err := c.watchView(f, v, c.guard.Read); err != nil {
 				return err

@@ -48,7 +48,8 @@ func Check(p *plan.Plan, k *plan.Kernel, v plan.Vocab) error {
 	}
 	for i := range k.Code {
 		in := &k.Code[i]
-		for _, t := range []*plan.Tile{&in.Dst, &in.Dst2, &in.A, &in.B, &in.C, in.Dst.Index, in.A.Index} {
+		tiles := in.Tiles()
+		for _, t := range append(tiles[:], in.Dst.Index, in.A.Index) {
 			if t == nil || !t.Has() || t.Mem == 0 || t.Local < 0 || t.Local >= len(k.Locals) {
 				continue
 			}
