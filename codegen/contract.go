@@ -118,7 +118,7 @@ func (c *contraction) groups() int64 {
 // scaled reports whether there is a running f32 sum beside the accumulator.
 func (c *contraction) scaled() bool {
 	for _, p := range c.ps {
-		if p.sa != nil || p.rate.Promote > 0 && int64(p.rate.Promote) < prod(p.kSize) {
+		if p.sa != nil && !p.native || p.sa == nil && p.rate.Promote > 0 && int64(p.rate.Promote) < prod(p.kSize) {
 			return true
 		}
 	}
@@ -297,8 +297,13 @@ func (c *contraction) loadLefts() {
 		if _, ok := c.lefts[p.a]; !ok && c.resident {
 			c.lefts[p.a] = c.left(p, c.depth(), c.once)
 		}
-		if _, ok := c.rowScales[p.sa]; !ok && p.sa != nil {
+		if _, ok := c.rowScales[p.sa]; ok || p.sa == nil {
+			continue
+		}
+		if !p.native {
 			c.rowScales[p.sa] = c.loadRowScales(p)
+		} else if c.resident {
+			c.rowScales[p.sa] = c.scalesOfRows(p, c.blocksOfDepth(p), c.once)
 		}
 	}
 }
@@ -371,7 +376,8 @@ func (c *contraction) depth() []extent {
 
 // splitDepth is how many terms one part of K has.
 func (c *contraction) splitDepth() int64 {
-	return up(ceilDiv(c.ps[0].kSize[0], c.splits), max(int64(c.ps[0].rate.K), 1))
+	p := c.ps[0]
+	return up(ceilDiv(p.kSize[0], c.splits), max(int64(p.rate.K), p.scaleStep(), 1))
 }
 
 // kLoop loops over steps of the summed axes within the given ranges. first is 0 in the first round and positive afterwards.
@@ -398,46 +404,76 @@ func (c *contraction) kLoop(within []extent, f func(parts []extent, first plan.V
 
 // step loads the operands' tiles of one part of K and multiplies them.
 func (c *contraction) step(parts []extent, group, first plan.Val) {
-	c.load(parts, group, func(lefts map[*ir.Value]tile.View, rights []tile.View) {
-		depth := int64(1)
-		for _, x := range parts {
-			depth *= x.max
-		}
-		c.multiply(lefts, rights, plan.C(0), product1(parts), depth, first)
-	})
+	depth := int64(1)
+	for _, x := range parts {
+		depth *= x.max
+	}
+	c.multiply(c.load(parts, group), plan.C(0), product1(parts), depth, first)
 }
 
-// load loads the operands' tiles of one part of K: by left operand, and for each product.
-func (c *contraction) load(parts []extent, group plan.Val, f func(lefts map[*ir.Value]tile.View, rights []tile.View)) {
-	lefts := map[*ir.Value]tile.View{}
-	rights := make([]tile.View, len(c.ps))
+// stepTiles are the operands' tiles of one part of K: by left operand, and for each product. The scales are there where the engine takes them.
+type stepTiles struct {
+	lefts     map[*ir.Value]tile.View // [rows, K]
+	rights    []tile.View             // [columns, K]
+	rowScales map[*ir.Value]tile.View // [rows, blocks of K]
+	colScales []tile.View             // [columns, blocks of K]
+}
+
+// load loads the operands' tiles of one part of K.
+func (c *contraction) load(parts []extent, group plan.Val) stepTiles {
+	s := stepTiles{map[*ir.Value]tile.View{}, make([]tile.View, len(c.ps)), map[*ir.Value]tile.View{}, make([]tile.View, len(c.ps))}
 	for i, p := range c.ps {
-		if _, ok := lefts[p.a]; !ok {
+		if _, ok := s.lefts[p.a]; !ok {
 			if whole, ok := c.lefts[p.a]; ok {
-				lefts[p.a] = c.within(whole, parts)
+				s.lefts[p.a] = c.within(whole, parts)
 			} else {
-				lefts[p.a] = c.left(p, parts, c.slots)
+				s.lefts[p.a] = c.left(p, parts, c.slots)
 			}
 		}
-		rights[i] = c.right(p, parts, group)
+		s.rights[i] = c.right(p, parts, group)
+		if !p.native {
+			continue
+		}
+		within := c.blocksWithin(p, parts[0])
+		k := extent{within.start.Add(c.blocksOfDepth(p).start), within.n, within.max}
+		if _, ok := s.rowScales[p.sa]; !ok {
+			if whole, ok := c.rowScales[p.sa]; ok {
+				s.rowScales[p.sa] = whole.Slice(1, within.start, within.n)
+			} else {
+				s.rowScales[p.sa] = c.scalesOfRows(p, k, c.slots)
+			}
+		}
+		s.colScales[i] = c.scalesOfColumns(p, k, group)
 	}
-	f(lefts, rights)
+	return s
 }
 
 // multiply multiplies columns from to from+n of loaded tiles, in as many instructions as the engine's memories ask for. The
 // accumulators start from zero if first is 0.
-func (c *contraction) multiply(lefts map[*ir.Value]tile.View, rights []tile.View, from, n plan.Val, most int64, first plan.Val) {
+func (c *contraction) multiply(s stepTiles, from, n plan.Val, most int64, first plan.Val) {
 	b := c.b
 	b.Tiles(n, min(c.kt, most), func(k0, kn plan.Val) {
 		near := map[*ir.Value]tile.View{}
 		for i, p := range c.ps {
+			at := from.Add(k0)
 			a, ok := near[p.a]
 			if !ok {
-				a = c.near(lefts[p.a].Slice(1, from.Add(k0), kn), p.engine.A, c.extOf(axisM))
+				a = c.near(s.lefts[p.a].Slice(1, at, kn), p.engine.A, c.extOf(axisM), c.kt)
 				near[p.a] = a
 			}
-			w := c.near(rights[i].Slice(1, from.Add(k0), kn), p.engine.B, c.extOf(axisN))
-			b.Mma(p.engine.Name, p.acc, a, flip(w), first.Add(k0))
+			w := c.near(s.rights[i].Slice(1, at, kn), p.engine.B, c.extOf(axisN), c.kt)
+			if !p.native {
+				b.Mma(p.engine.Name, p.acc, a, flip(w), first.Add(k0))
+				continue
+			}
+			k := c.blocksOf(p, at, min(c.kt, most), s.colScales[i].Size[1])
+			rows, ok := near[p.sa]
+			if !ok {
+				rows = c.near(s.rowScales[p.sa].Slice(1, k.start, k.n), p.engine.A, c.extOf(axisM), k.max)
+				near[p.sa] = rows
+			}
+			cols := c.near(s.colScales[i].Slice(1, k.start, k.n), p.engine.B, c.extOf(axisN), k.max)
+			b.MmaScaled(p.engine.Name, p.acc, a, flip(w), rows, flip(cols), first.Add(k0))
 		}
 	})
 }
@@ -460,13 +496,13 @@ func (c *contraction) within(v tile.View, parts []extent) tile.View {
 	return v.Slice(1, at, product1(parts))
 }
 
-// near brings a step's tile to the memory that the engine reads, if it is not there already.
-func (c *contraction) near(v tile.View, mem string, rows int64) tile.View {
+// near brings a step's tile of at most so many rows and columns to the memory that the engine reads, if it is not there already.
+func (c *contraction) near(v tile.View, mem string, rows, cols int64) tile.View {
 	m := c.b.T.Mem(mem)
 	if v.Mem() == m {
 		return v
 	}
-	return c.b.Transfer(v, m, []int64{rows, c.kt}, 2, tile.View{})
+	return c.b.Transfer(v, m, []int64{rows, cols}, 2, tile.View{})
 }
 
 // unfold gives a tile [M,N] one axis for each axis of the result again.

@@ -25,6 +25,7 @@ type product struct {
 	a, b   *ir.Value
 	sa, sb *ir.Value // scales of a and b, or nil
 	block  []int64   // h and g of the scales
+	native bool      // the engine takes the scales itself
 	res    *ir.Value
 	kind   []axisKind // of each axis of the result
 	inA    []int      // where the axis stands in a, or -1
@@ -102,6 +103,7 @@ func newProduct(t *tile.Target, o *ir.Op) (*product, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s: %s multiplies no %s by %s", o.Info.Name, t.Chip.Name, p.a.Type.Format, p.b.Type.Format)
 	}
+	p.native = p.sa != nil && p.rate.TakesScales(p.sa.Type.Format, p.sb.Type.Format, p.block)
 	return p, nil
 }
 
@@ -115,7 +117,7 @@ func (p *product) sameIteration(q *product) error {
 			return fmt.Errorf("axis %d of the products comes from different operands", i)
 		}
 	}
-	if (p.sa == nil) != (q.sa == nil) || p.sa != nil && !equalInts(p.block, q.block) {
+	if (p.sa == nil) != (q.sa == nil) || p.sa != nil && !equalInts(p.block, q.block) || p.native != q.native {
 		return fmt.Errorf("the products are scaled in different blocks")
 	}
 	return nil

@@ -127,7 +127,9 @@ func (e *eval) foldAxis(cur *local, f format.Format, fn plan.Fn, ax int, name st
 func (e *eval) reduces(f format.Format, fn plan.Fn) bool {
 	t := plan.Tile{Mem: e.mem, Format: f, Size: tile.Consts(1), Stride: []int64{1}}
 	q := e.b.T.Queues[e.queue].Name
-	one := plan.Instr{Op: plan.VReduce, Fn: fn, Dst: t, A: t, B: plan.NoTile, C: plan.NoTile, Dst2: plan.NoTile}
+	one := plan.Instr{Op: plan.VReduce, Fn: fn}
+	one.NoTiles()
+	one.Dst, one.A = t, t
 	if bind.NativeRate(e.b.T.Chip, q, &one) {
 		return true
 	}

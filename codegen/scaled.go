@@ -44,11 +44,10 @@ func (c *contraction) promoted(group plan.Val) {
 		if c.kp >= g { // several blocks a step
 			b.TilesAhead(outer[last].n, min(c.kp, whole), func(start, n plan.Val) {
 				within := append(append([]extent(nil), parts...), extent{start, n, min(c.kp, whole)})
-				c.load(within, group, func(lefts map[*ir.Value]tile.View, rights []tile.View) {
-					b.Tiles(n, g, func(at, m plan.Val) {
-						c.multiply(lefts, rights, at, m, g, plan.C(0))
-						c.promote(e, start.Add(at), g, dims, size)
-					})
+				tiles := c.load(within, group)
+				b.Tiles(n, g, func(at, m plan.Val) {
+					c.multiply(tiles, at, m, g, plan.C(0))
+					c.promote(e, start.Add(at), g, dims, size)
 				})
 			})
 			return

@@ -212,6 +212,8 @@ func (x *tiler) splits(mt, nt int64) []int64 {
 func (x *tiler) scaledBlock() int64 {
 	p := x.ps[0]
 	switch {
+	case p.native:
+		return 0
 	case p.sa != nil && p.block[1] < x.k:
 		return p.block[1]
 	case p.sa == nil && p.rate.Promote > 0 && int64(p.rate.Promote) < x.k:
@@ -226,7 +228,7 @@ func bits(v *ir.Value) int64 { return int64(v.Type.Format.Bits()) }
 func (x *tiler) fill(t *tiling, gk int64, tight float64) bool {
 	p := x.ps[0]
 	depth := ceilDiv(x.k, t.splits)
-	if g := x.scaledBlock(); g > 0 { // whole blocks, or parts of one
+	if g := max(x.scaledBlock(), p.scaleStep()); g > 0 { // whole blocks, or parts of one where the scales are not the engine's
 		gk = up(g, gk)
 	}
 	// Bytes of one step that hide a memory's latency and a transfer's start, and no more.
@@ -245,7 +247,7 @@ func (x *tiler) fill(t *tiling, gk int64, tight float64) bool {
 		if x.fits(t, gk, tight) {
 			return true
 		}
-		if kp <= 1 {
+		if kp <= max(p.scaleStep(), 1) {
 			return false
 		}
 		next := ceilDiv(kp, 2)
@@ -262,10 +264,11 @@ func (x *tiler) fill(t *tiling, gk int64, tight float64) bool {
 
 // fits checks the memories, choosing the engine's step of K and the epilogue's slice.
 func (x *tiler) fits(t *tiling, gk int64, tight float64) bool {
-	used := x.used
+	p, used := x.ps[0], x.used
 	clear(used)
 	size := func(mem int) float64 { return float64(x.t.Memories[mem].Size) / tight * 0.98 }
 	bytes := func(n, b int64) float64 { return float64((n*b + 7) / 8) }
+	blocks := func(k int64) int64 { return ceilDiv(k, max(p.scaleStep(), 1)) }
 	stage := func(way []int, rows, e int64, resident bool) {
 		slots := float64(t.slots)
 		k := t.kp
@@ -273,6 +276,19 @@ func (x *tiler) fits(t *tiling, gk int64, tight float64) bool {
 			slots, k = float64(t.once), x.k
 		}
 		used[way[0]] += slots * bytes(rows*k, e)
+	}
+	scales := func(way []int, q *product, s *ir.Value, rows int64, resident bool) {
+		if !q.native {
+			return
+		}
+		slots, k := float64(t.slots), t.kp
+		if resident {
+			slots, k = float64(t.once), x.k
+		}
+		used[way[0]] += slots * bytes(rows*blocks(k), bits(s))
+		for _, w := range way[1:] {
+			used[w] += 2 * bytes(rows*blocks(t.kt), bits(s))
+		}
 	}
 	if x.ps[0].offset != nil {
 		list := float64(x.c.listBytes(t.mt))
@@ -287,11 +303,14 @@ func (x *tiler) fits(t *tiling, gk int64, tight float64) bool {
 		for _, w := range [...]struct {
 			way  []int
 			rows int64
-			e    int64
+			e    float64
 			n    int
-		}{{x.wayA, t.mt, bits(x.ps[0].a), len(x.lefts)}, {x.wayB, t.nt, bits(x.ps[0].b), len(x.ps)}} {
+		}{
+			{x.wayA, t.mt, float64(bits(p.a)) + p.scaleBits(p.sa), len(x.lefts)},
+			{x.wayB, t.nt, float64(bits(p.b)) + p.scaleBits(p.sb), len(x.ps)},
+		} {
 			if last := w.way[len(w.way)-1]; len(w.way) > 1 {
-				room := int64(size(last)*8) / (2 * w.rows * w.e * int64(w.n))
+				room := int64(size(last) * 8 / (2 * float64(w.rows) * w.e * float64(w.n)))
 				if w.way[len(w.way)-1] == x.wayA[len(x.wayA)-1] && len(x.wayA) > 1 && len(x.wayB) > 1 && x.wayA[len(x.wayA)-1] == x.wayB[len(x.wayB)-1] {
 					room /= 2
 				}
@@ -304,6 +323,9 @@ func (x *tiler) fits(t *tiling, gk int64, tight float64) bool {
 		if depth < t.kp && depth > gk {
 			depth = depth / gk * gk
 		}
+		if depth < t.kp && depth < p.scaleStep() {
+			return false
+		}
 	}
 	t.kt = depth
 	for i, q := range x.ps {
@@ -312,6 +334,7 @@ func (x *tiler) fits(t *tiling, gk int64, tight float64) bool {
 			for _, w := range x.wayA[1:] {
 				used[w] += 2 * bytes(t.mt*t.kt, bits(q.a))
 			}
+			scales(x.wayA, q, q.sa, t.mt, t.resident)
 			if !isLeaf(q.a) {
 				k := t.kp
 				if t.resident {
@@ -324,6 +347,7 @@ func (x *tiler) fits(t *tiling, gk int64, tight float64) bool {
 		for _, w := range x.wayB[1:] {
 			used[w] += 2 * bytes(t.nt*t.kt, bits(q.b))
 		}
+		scales(x.wayB, q, q.sb, t.nt, false)
 		if !isLeaf(q.b) {
 			used[x.vec] += float64(x.prologue) * bytes(t.nt*t.kp, 32)
 		}
@@ -337,7 +361,7 @@ func (x *tiler) fits(t *tiling, gk int64, tight float64) bool {
 			if q.rate.Acc.IsInt() {
 				used[x.vec] += bytes(t.mt*t.nt, 32)
 			}
-			if q.sa != nil {
+			if q.sa != nil && !q.native {
 				cols := int64(1)
 				if q.block[0] == 1 {
 					cols = t.nt
@@ -412,9 +436,9 @@ func (x *tiler) estimate(t *tiling) float64 {
 			if t.resident {
 				times = 1
 			}
-			move(x.wayA, float64(t.mt*depth*bits(q.a))/8, times)
+			move(x.wayA, float64(t.mt*depth)*(float64(bits(q.a))+q.scaleBits(q.sa))/8, times)
 		}
-		move(x.wayB, float64(t.nt*depth*bits(q.b))/8, steps)
+		move(x.wayB, float64(t.nt*depth)*(float64(bits(q.b))+q.scaleBits(q.sb))/8, steps)
 		flops := q.rate.Padded(t.mt, ceilDiv(depth, int64(muls)), t.nt) * muls
 		engine += flops/(q.rate.FlopsPerCycle.Value*ch.Derate("engine", q.engine.Name)) + muls*q.engine.Startup.Value
 	}

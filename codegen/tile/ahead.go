@@ -259,7 +259,7 @@ func eachVal(in *plan.Instr, f func(*plan.Val)) {
 	f(&in.Y)
 	f(&in.Z)
 	f(&in.Acc)
-	for _, t := range [...]*plan.Tile{&in.Dst, &in.Dst2, &in.A, &in.B, &in.C} {
+	for _, t := range in.Tiles() {
 		for ; t != nil && t.Has(); t = t.Index {
 			f(&t.Base)
 			for i := range t.Size {
@@ -276,7 +276,7 @@ func eachVal(in *plan.Instr, f func(*plan.Val)) {
 // signals go with it.
 func (k *K) clone(n *node, sub map[plan.Reg]plan.Reg) *node {
 	c := &node{ins: n.ins, loop: n.loop, before: n.before, after: n.after, access: n.access}
-	for _, t := range [...]*plan.Tile{&c.ins.Dst, &c.ins.Dst2, &c.ins.A, &c.ins.B, &c.ins.C} {
+	for _, t := range c.ins.Tiles() {
 		if !t.Has() {
 			continue
 		}

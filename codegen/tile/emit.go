@@ -91,6 +91,12 @@ func (k *K) Mma(engine string, acc, a, b View, keep plan.Val) {
 		access{a.Buf, false}, access{b.Buf, false}, access{acc.Buf, true})
 }
 
+// MmaScaled is Mma on an engine that takes scales: sa [M, blocks of K] and sb [blocks of K, N].
+func (k *K) MmaScaled(engine string, acc, a, b, sa, sb View, keep plan.Val) {
+	k.emit(plan.Instr{Op: plan.Mma, Queue: k.T.Queue(engine), Dst: k.tile(acc), A: k.tile(a), B: k.tile(b), C: k.tile(sa), D: k.tile(sb), Acc: keep},
+		access{a.Buf, false}, access{b.Buf, false}, access{sa.Buf, false}, access{sb.Buf, false}, access{acc.Buf, true})
+}
+
 // Vec emits an instruction of the vector family (Vec, VReduce, VScan, VIota, VTopK, VTake, VPut, VGroup) on the queue of the vector
 // engine; the caller fills everything but Queue and the tiles. What the engine has no rate for is an error that names chip, format and
 // class of operation.

@@ -156,7 +156,7 @@ func (k *K) flatten(body []*node, fix func(*plan.Tile)) {
 			k.Kern.Code[at].Jump = len(k.Kern.Code) - 1
 		} else {
 			i := n.ins
-			for _, t := range [...]*plan.Tile{&i.Dst, &i.Dst2, &i.A, &i.B, &i.C} {
+			for _, t := range i.Tiles() {
 				fix(t)
 				if t.Index != nil {
 					ix := *t.Index

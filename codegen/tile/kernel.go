@@ -210,7 +210,7 @@ func (k *K) If(cond plan.Val, body func()) {
 func (k *K) Less(x, y plan.Val) plan.Val { return k.Set(plan.SLt, x, y) }
 
 func (k *K) clearTiles(i *plan.Instr) {
-	for _, t := range [...]*plan.Tile{&i.Dst, &i.Dst2, &i.A, &i.B, &i.C} {
+	for _, t := range i.Tiles() {
 		if t.Size == nil {
 			*t = plan.NoTile
 		}

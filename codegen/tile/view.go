@@ -99,9 +99,18 @@ func (v View) Mem() int {
 	return 0
 }
 
-// Slice narrows one axis to n elements from start.
+// Slice narrows one axis to n elements from start. Along a row of a sub-byte format start must be at a whole byte.
 func (v View) Slice(axis int, start, n plan.Val) View {
-	v.Base = v.Base.Add(start.Scale(v.Stride[axis]))
+	if bits := int64(v.Format.Bits()); bits < 8 && axis == len(v.Size)-1 {
+		at := start.Scale(bits)
+		at.C /= 8
+		for i := range at.Terms {
+			at.Terms[i].K /= 8
+		}
+		v.Base = v.Base.Add(at)
+	} else {
+		v.Base = v.Base.Add(start.Scale(v.Stride[axis]))
+	}
 	v.Size = append([]plan.Val(nil), v.Size...)
 	v.Size[axis] = n
 	return v
