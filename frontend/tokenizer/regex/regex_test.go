@@ -115,6 +115,7 @@ func TestSyntaxErrors(t *testing.T) {
 		{`[z-a]`, 2, "end is before its start"},
 		{`(?<=a*)b`, 4, "look-behind"},
 		{`(?:a*b*)*`, 8, "match nothing"},
+		{`0???*`, 4, "match nothing"},
 		{`(?=a)*`, 5, "consumes no text"},
 		{`(?~a)`, 2, "unknown kind of group"},
 		{`a{1001}`, 5, "over 1000"},
