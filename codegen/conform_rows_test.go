@@ -228,3 +228,25 @@ func TestScales(t *testing.T) {
 		}
 	})
 }
+
+// TestPowerScales: quantize with scales that are powers of two gives the very codes and scales of the reference, also of what is not
+// finite, and a cast to f8e8m0 keeps the scales.
+func TestPowerScales(t *testing.T) {
+	eachTarget(t, func(t *testing.T, c target) {
+		for _, q := range []format.Format{format.F8E4M3FN, format.F8E5M2, format.F6E2M3, format.F4E2M1} {
+			f := newFn()
+			for _, s := range []struct{ x, block []int64 }{
+				{[]int64{8}, []int64{8}}, {[]int64{3, 300}, []int64{32}}, {[]int64{5, 1, 8}, []int64{1}}, {[]int64{2, 6, 12}, []int64{4, 4}}, {[]int64{0, 4}, []int64{2}},
+			} {
+				for _, k := range []kindOf{normal, special} {
+					for _, fm := range []format.Format{format.F32, format.F16} {
+						o := f.Create(op.Quantize, ir.A("block", s.block, "format", q, "scale", "mx", "floor", 1e-12), f.input(k, 4, fm, s.x...))
+						f.out(exact, o.Results()...)
+						f.out(exact, f.Cast(o.Result(1), format.F8E8M0))
+					}
+				}
+			}
+			t.Run(q.String(), func(t *testing.T) { f.hold(t, c, true) })
+		}
+	})
+}

@@ -72,7 +72,19 @@ func (e *eval) quantize(o *ir.Op, v *ir.Value) *local {
 	}
 	e.blocks(x, block, src, s.v, func(y, t tile.View) { e.foldBlocks(y, t, len(x.Type.Shape)-len(block), block) })
 	e.vec(plan.VMax, s.v, o.Attrs.Float("floor", 1e-4), s.v)
-	e.vec(plan.VDiv, s.v, largest, s.v)
+	fn, by := plan.VDiv, s // what each element is divided by, or multiplied with
+	if o.Attrs.Str("scale", "exact") == "mx" {
+		bits := s.v
+		bits.Format = format.I32
+		e.vec(plan.VAnd, bits, 0x7F800000, bits)
+		e.vec(plan.VMul, s.v, float64(format.MXScale(f, 1)), s.v)
+		// The reciprocal of a power of two is exact, and multiplying by it is as dividing.
+		fn, by = plan.VMul, e.alloc("reciprocal", format.F32, s.dims, s.v.Size, 1)
+		defer e.giveBack(by)
+		e.vec(plan.VDiv, by.v, 1, tile.View{}, s.v)
+	} else {
+		e.vec(plan.VDiv, s.v, largest, s.v)
+	}
 	t := wide // what is divided is not needed again
 	if t == nil {
 		t = e.alloc("scaled", format.F32, cdims, csize, 1)
@@ -80,8 +92,8 @@ func (e *eval) quantize(o *ir.Op, v *ir.Value) *local {
 	var parts []tile.View
 	e.blocks(x, block, t.v, s.v, func(y, _ tile.View) { parts = append(parts, y) })
 	n := 0
-	e.blocks(x, block, src, s.v, func(y, sc tile.View) {
-		e.vec(plan.VDiv, parts[n], 0, y, stretch(sc, y.Size))
+	e.blocks(x, block, src, by.v, func(y, sc tile.View) {
+		e.vec(fn, parts[n], 0, y, stretch(sc, y.Size))
 		n++
 	})
 	saturate := true

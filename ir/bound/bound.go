@@ -255,7 +255,7 @@ func (r *run) rounded(v *Value) {
 		return
 	}
 	for i, e := range v.Err {
-		if e > 0 || r.Arith.Narrow && v.Format.Info().ManBits < 23 {
+		if e > 0 || r.Arith.Narrow && v.Format.Info().ManBits < 23 && v.Format != format.F8E8M0 { // nobody computes in f8e8m0
 			v.Err[i] = e + ulp(v.Format, math.Abs(v.F[i])+min(e, v.Format.Info().MaxFinite))
 		}
 	}

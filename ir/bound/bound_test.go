@@ -71,6 +71,21 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
+// A scale that is a power of two is known unless the largest magnitude is close to one, and then codes and products are known to within
+// both scales.
+func TestPowerScales(t *testing.T) {
+	src := "(%x: f32[2,4]) -> (q, s, y) {\n %e = exp(%x) : f32[2,4]\n %q, %s = quantize(%e) {block=[4], format=f8e4m3fn, scale=\"mx\"} : f8e4m3fn[2,4], f32[2,1]\n" +
+		" %t = cast(%s) {format=f8e8m0} : f8e8m0[2,1]\n %y = scaled_matmul(%q, %q, %t, %t) {block=[1,4], format=f32} : f32[2,2]\n return(%q, %s, %y)"
+	out := run(t, src, bound.Arithmetic{Narrow: true}, floats(t, format.F32, []int64{2, 4}, 0.25, -1, 0.5, -2, 0, -1, -3, -2))
+	q, s, y := out[0], out[1], out[2]
+	if s.F[0] != 0x1p-8 || s.Err[0] != 0 || q.Err[0] > 0x1p5 || y.Err[0] > 0.1*y.F[0] {
+		t.Errorf("the largest is far from a power of two: scale %g ± %g, codes ± %v, product %g ± %g", s.F[0], s.Err[0], q.Err, y.F[0], y.Err[0])
+	}
+	if s.F[1] != 0x1p-8 || s.Err[1] < 0x1p-9 || q.Err[4] < 190 || y.Err[3] < 0.1*y.F[3] || math.IsInf(y.Err[3], 1) {
+		t.Errorf("the largest is about 1: scale %g ± %g, codes ± %v, product %g ± %g", s.F[1], s.Err[1], q.Err, y.F[3], y.Err[3])
+	}
+}
+
 // Check takes what is within the errors and names what is not.
 func TestCheck(t *testing.T) {
 	v := run(t, "(%x: f32[2]) -> (y) {\n %y = exp(%x) : f32[2]\n return(%y)", bound.Arithmetic{}, floats(t, format.F32, []int64{2}, 0, 1))[0]

@@ -108,25 +108,35 @@ func quantises(r *run, o *ir.Op, args, out []*Value) error {
 	if f.IsInt() {
 		most = float64(f.MaxInt())
 	}
-	worst := make([]float64, len(scale.Err))
+	worst, amax := make([]float64, len(scale.Err)), make([]float64, len(scale.Err))
 	where := blockOf(x.Shape, scale.Shape, block)
 	for i, e := range x.Err {
-		worst[where[i]] = max(worst[where[i]], e)
+		b := where[i]
+		worst[b], amax[b] = max(worst[b], e), math.Max(amax[b], math.Abs(x.F[i]))
 	}
-	for i := range scale.Err {
-		scale.Err[i] = worst[i]/most + 2*ulp(format.F32, scale.F[i])
+	lo, hi := make([]float64, len(scale.Err)), make([]float64, len(scale.Err)) // between which a scale is
+	floor := o.Attrs.Float("floor", 1e-4)
+	for i, s := range scale.F {
+		if o.Attrs.Str("scale", "exact") == "mx" { // it stays, unless a power of two is near
+			power := func(x float64) float64 { return float64(format.MXScale(f, float32(math.Max(x, floor)))) }
+			lo[i], hi[i] = power(amax[i]-worst[i]), power(amax[i]+worst[i])
+			scale.Err[i] = max(s-lo[i], hi[i]-s)
+			continue
+		}
+		scale.Err[i] = worst[i]/most + 2*ulp(format.F32, s)
+		lo[i], hi[i] = s-scale.Err[i], s+scale.Err[i]
 	}
 	mode := f.DefaultMode()
 	mode.Saturate = true
 	for i := range codes.Err {
-		s, ds, y, e := scale.F[where[i]], scale.Err[where[i]], x.F[i], x.Err[i]
-		if ds >= s || math.IsInf(e, 1) {
+		b, y, e := where[i], x.F[i], x.Err[i]
+		if lo[b] <= 0 || math.IsInf(worst[b], 1) {
 			codes.Err[i] = math.Inf(1)
 			continue
 		}
 		d := 0.0
 		for _, num := range []float64{y - e, y + e} {
-			for _, den := range []float64{s - ds, s + ds} {
+			for _, den := range []float64{lo[b], hi[b]} {
 				q := num / den
 				if f.IsInt() {
 					q = math.Max(math.Min(math.RoundToEven(q), most), float64(f.MinInt()))

@@ -381,22 +381,23 @@ func cumulates(r *run, o *ir.Op, args, out []*Value) error {
 // contracts bounds products: |a|·δb + δa·|b| + δa·δb, and (n+2)u·|a||b| for the sums (Higham, section 3.5).
 func contracts(r *run, o *ir.Op, args, out []*Value) error {
 	a, b, v := args[0], args[1], out[0]
-	var rest []*eval.Value
-	for _, x := range args[2:] {
-		if !x.isExact() {
+	scaled := len(o.Attrs.Ints("block")) > 0
+	var offsets []*eval.Value // of a grouped product
+	if o.Is(op.GroupedMatmul) {
+		if !args[2].isExact() {
 			v.lose()
 			return nil
 		}
-		rest = append(rest, x.Value)
+		offsets = append(offsets, args[2].Value)
 	}
 	if a.F == nil && b.F == nil && v.F == nil && a.isExact() && b.isExact() {
 		return nil
 	}
 	product := func(x, y *eval.Value) ([]float64, error) {
-		if o.Is(op.ScaledMatmul) || o.Is(op.GroupedMatmul) && len(args) > 3 {
-			return r.scaledBound(o, x, y, rest)
+		if scaled {
+			return products(x, y, offsets), nil
 		}
-		res, err := r.like(o, []string{"format"}, append([]*eval.Value{x, y}, rest...)...)
+		res, err := r.like(o, []string{"format"}, append([]*eval.Value{x, y}, offsets...)...)
 		if err != nil {
 			return nil, err
 		}
@@ -414,6 +415,11 @@ func contracts(r *run, o *ir.Op, args, out []*Value) error {
 		for i := range eb.F {
 			eb.F[i] += u*mb.F[i] + r.Arith.Tiny
 		}
+	}
+	if scaled { // products of what the codes stand for
+		block := o.Attrs.Ints("block")
+		scaleBy(ma, ea, args[len(args)-2], block[1:])
+		scaleBy(mb, eb, args[len(args)-1], block)
 	}
 	wide := &eval.Value{Format: format.F64, Shape: a.Shape, F: make([]float64, len(ma.F))}
 	for i := range wide.F {
@@ -442,66 +448,37 @@ func contracts(r *run, o *ir.Op, args, out []*Value) error {
 	return nil
 }
 
-// scaledBound gives products of magnitudes of codes with their scales.
-func (r *run) scaledBound(o *ir.Op, x, y *eval.Value, rest []*eval.Value) ([]float64, error) {
-	// In the op's own formats codes round; in f32 they hold whatever magnitude errors have.
-	scales := rest[len(rest)-2:]
-	block := o.Attrs.Ints("block")
-	sx, sy := unblock(scales[0], x.Shape, block[1:]), unblock(scales[1], y.Shape, block)
-	a := &eval.Value{Format: format.F64, Shape: x.Shape, F: make([]float64, len(x.F))}
-	b := &eval.Value{Format: format.F64, Shape: y.Shape, F: make([]float64, len(y.F))}
-	for i := range a.F {
-		a.F[i] = x.F[i] * math.Abs(sx[i])
+// scaleBy multiplies magnitudes of codes and their errors by the scales of their blocks.
+func scaleBy(magn, errs *eval.Value, scales *Value, block []int64) {
+	where := blockOf(magn.Shape, scales.Shape, block)
+	for i, w := range where {
+		s, ds := math.Abs(scales.F[w]), min(scales.Err[w], huge)
+		errs.F[i] = min(errs.F[i]*(s+ds)+magn.F[i]*ds, huge)
+		magn.F[i] *= s
 	}
-	for i := range b.F {
-		b.F[i] = y.F[i] * math.Abs(sy[i])
+}
+
+// products multiplies rows of x by matrices of rows of K: one matrix, or one for each group of rows that offsets bound.
+func products(x, y *eval.Value, offsets []*eval.Value) []float64 {
+	k, n := y.Shape[len(y.Shape)-1], y.Shape[len(y.Shape)-2]
+	rows := int64(1)
+	for _, d := range x.Shape[:len(x.Shape)-1] {
+		rows *= d
 	}
-	k := y.Shape[len(y.Shape)-1]
-	n := y.Shape[len(y.Shape)-2]
-	rows := int64(len(a.F)) / max(k, 1)
 	out := make([]float64, rows*n)
-	offsets := rest[0]
 	group := int64(0)
 	for row := range rows {
-		if o.Is(op.GroupedMatmul) {
-			for group+1 < int64(len(offsets.I))-1 && row >= offsets.I[group+1] {
+		for _, o := range offsets {
+			for group+1 < int64(len(o.I))-1 && row >= o.I[group+1] {
 				group++
 			}
 		}
 		for c := range n {
 			s := 0.0
 			for i := range k {
-				s += a.F[row*k+i] * b.F[(group*n+c)*k+i]
+				s += x.F[row*k+i] * y.F[(group*n+c)*k+i]
 			}
 			out[row*n+c] = s
-		}
-	}
-	return out, nil
-}
-
-// unblock repeats the scales of blocks for each element.
-func unblock(s *eval.Value, to []int64, block []int64) []float64 {
-	n := 1
-	for _, d := range to {
-		n *= int(d)
-	}
-	out := make([]float64, n)
-	idx := make([]int64, len(to))
-	for i := range out {
-		at := int64(0)
-		for d := range to {
-			p := idx[d]
-			if k := d - (len(to) - len(block)); k >= 0 {
-				p /= block[k]
-			}
-			at = at*s.Shape[d] + p
-		}
-		out[i] = s.F[at]
-		for d := len(to) - 1; d >= 0; d-- {
-			if idx[d]++; idx[d] < to[d] {
-				break
-			}
-			idx[d] = 0
 		}
 	}
 	return out

@@ -105,11 +105,11 @@ func dequantize(_ *run, o *ir.Op, a []*Value, _ [][]int64) ([]*Value, error) {
 }
 
 func quantize(_ *run, o *ir.Op, a []*Value, shapes [][]int64) ([]*Value, error) {
-	return quantiseBlocks(a[0], o.Result(0).Type.Format, o.Attrs.Ints("block"), float32(o.Attrs.Float("floor", 1e-4)), shapes[0], shapes[1]), nil
+	return quantiseBlocks(a[0], o.Result(0).Type.Format, o.Attrs.Ints("block"), o.Attrs.Str("scale", "exact"), float32(o.Attrs.Float("floor", 1e-4)), shapes[0], shapes[1]), nil
 }
 
-// quantiseBlocks gives the codes of x in format f and the scales of its blocks.
-func quantiseBlocks(x *Value, f format.Format, block []int64, floor float32, codeShape, scaleShape []int64) []*Value {
+// quantiseBlocks gives the codes of x in format f and the scales of its blocks, of the kind that the op quantize names.
+func quantiseBlocks(x *Value, f format.Format, block []int64, kind string, floor float32, codeShape, scaleShape []int64) []*Value {
 	codes, scale := newValue(f, codeShape), newValue(format.F32, scaleShape)
 	largest := f.Info().MaxFinite
 	if f.IsInt() {
@@ -134,7 +134,12 @@ func quantiseBlocks(x *Value, f format.Format, block []int64, floor float32, cod
 		scale.F[s] = math.Max(scale.F[s], math.Abs(float64(float32(v))))
 	}
 	for i := range scale.F {
-		scale.F[i] = float64(max(float32(scale.F[i]), floor) / float32(largest))
+		most := max(float32(scale.F[i]), floor)
+		if kind == "mx" {
+			scale.F[i] = float64(format.MXScale(f, most))
+		} else {
+			scale.F[i] = float64(most / float32(largest))
+		}
 	}
 	mode := f.DefaultMode()
 	mode.Saturate = true

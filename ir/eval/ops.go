@@ -572,7 +572,7 @@ func (r *run) weight(o *ir.Op, shape []int64) (*Value, error) {
 			if scale == "" && len(block) == 2 {
 				by, scales[n-2], scales[n-1] = block, ceilDiv(stored[n-2], block[0]), ceilDiv(stored[n-1], block[1])
 			}
-			pair := quantiseBlocks(v, quant, by, 1e-12, stored, scales)
+			pair := quantiseBlocks(v, quant, by, "exact", 1e-12, stored, scales)
 			if v = pair[0]; width > 0 {
 				v = pair[1]
 			}

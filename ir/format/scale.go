@@ -35,6 +35,15 @@ func (f Format) IsMX() bool {
 	return ok
 }
 
+// MXScale is the scale of a block of MX elements whose largest magnitude is amax, where no f8e8m0 clamps it: 2^(e-emax), e the exponent
+// of amax and emax that of the largest normal value of f, a float format of MX. An infinity or NaN gives an infinity. amax is a
+// normal number of at least 2^-100, so that the scale is normal as well; it is defined by bits, as engines compute it: amax without sign
+// and mantissa, times 2^-emax.
+func MXScale(f Format, amax float32) float32 {
+	emax, _ := mxEmax(f)
+	return math.Float32frombits(math.Float32bits(amax)&f32InfBits) * float32(math.Ldexp(1, -emax))
+}
+
 // mxUnit is what an element pattern of value 1 counts: 1/64 for MXINT8.
 func mxUnit(f Format) int {
 	if f == I8 {

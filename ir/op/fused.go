@@ -60,7 +60,7 @@ var (
 			"y: [R,F], y[r,f] = Σ_d x[r,d] · w[group of r, f, d]. With scales (`block`): x and w are codes, scale_x and scale_w follow, and the sum is as in scaled_matmul.",
 		Operands: []Operand{
 			{Name: "x", Doc: "rows, sorted by group"}, {Name: "w", Doc: "one matrix a group"}, {Name: "offsets", Doc: "i32 [E+1]"},
-			{Name: "scale_x", Optional: true, Doc: "f32 [R,ceil(D/g)]"}, {Name: "scale_w", Optional: true, Doc: "f32 [E,ceil(F/h),ceil(D/g)]"},
+			{Name: "scale_x", Optional: true, Doc: "f32 or f8e8m0 [R,ceil(D/g)]"}, {Name: "scale_w", Optional: true, Doc: "as scale_x, [E,ceil(F/h),ceil(D/g)]"},
 		},
 		Attrs: []AttrSpec{
 			{Name: "block", Kind: Ints, Doc: "h and g, when there are scales"},

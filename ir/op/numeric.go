@@ -2,6 +2,7 @@ package op
 
 import (
 	"fmt"
+	"math"
 
 	"apogee/ir/format"
 	"apogee/ir/shape"
@@ -39,12 +40,14 @@ var (
 	Quantize = &Info{
 		Name: "quantize", Class: Numeric, Results: []string{"codes", "scale"},
 		Doc: "Codes and scales, a scale for each block of the last axes as in dequantize: scale = max(largest magnitude, `floor`) / largest finite code, in f32; " +
-			"code = x / scale rounded to nearest even and saturated. With format f8e4m3fn, block [128] and floor 1e-4 it is DeepSeek's activation quantisation.",
+			"code = x / scale rounded to nearest even and saturated. With format f8e4m3fn, block [128] and floor 1e-4 it is DeepSeek's activation quantisation. " +
+			"`scale` mx makes the scale a power of two, as section 6.3 of the OCP Microscaling Formats Specification 1.0 does: that of max(largest magnitude, `floor`) without its mantissa, over that of the format's largest code; an infinity or NaN gives an infinity. It is still f32, and a cast to f8e8m0 keeps it.",
 		Operands: []Operand{{Name: "x", Doc: "float tensor"}},
 		Attrs: []AttrSpec{
 			{Name: "block", Kind: Ints, Required: true, Doc: "block size along each of the last axes"},
 			{Name: "format", Kind: Fmt, Required: true, Doc: "the codes' format"},
-			{Name: "floor", Kind: Float, Default: 1e-4, Doc: "least magnitude a scale stands for, so that zeros do not divide by zero"},
+			{Name: "floor", Kind: Float, Default: 1e-4, Doc: "least magnitude a scale stands for, so that zeros do not divide by zero; with scale mx at least 2^-100"},
+			{Name: "scale", Kind: String, Default: "exact", OneOf: []string{"exact", "mx"}, Doc: "what a scale is: the largest magnitude over the largest code, or a power of two"},
 		},
 		Infer: func(in Input) ([]Type, error) {
 			x := in.Args[0]
@@ -59,6 +62,14 @@ var (
 			if f == format.Bool || f.Bits() > 8 {
 				return nil, fmt.Errorf("quantize gives a format of at most 8 bits, found %s", f)
 			}
+			if in.Attrs.Str("scale", "exact") == "mx" {
+				if !f.IsMX() || !f.IsFloat() {
+					return nil, fmt.Errorf("quantize with scale mx gives one of the formats f8e4m3fn, f8e5m2, f6e3m2, f6e2m3 and f4e2m1, found %s", f)
+				}
+				if floor := in.Attrs.Float("floor", 1e-4); !(floor >= 0x1p-100 && floor <= math.MaxFloat32) {
+					return nil, fmt.Errorf("quantize with scale mx has a finite floor of at least 2^-100, found %g", floor)
+				}
+			}
 			return []Type{{f, x.Shape}, {format.F32, s}}, nil
 		},
 		Flops:   func(in Input, res []Type) float64 { return 3 * numel(res[0]) },
@@ -68,8 +79,8 @@ var (
 		Name: "scaled_matmul", Class: Numeric, Results: []string{"y"},
 		Doc: "Product of two quantised matrices. a: [P…, M, K], b: [N, K], scale_a: [P…, M, ceil(K/g)], scale_b: [ceil(N/h), ceil(K/g)] → y: [P…, M, N] = " +
 			"Σ over blocks of K of (Σ a·b within the block) · scale_a · scale_b. Within a block the sum has the accumulator that the chip gives it (the reference: exact); blocks add up in f32, K ascending. " +
-			"g is `block[1]`, h is `block[0]`.",
-		Operands: []Operand{{Name: "a", Doc: "codes of the activations"}, {Name: "b", Doc: "codes of the weight"}, {Name: "scale_a", Doc: "f32"}, {Name: "scale_b", Doc: "f32"}},
+			"g is `block[1]`, h is `block[0]`. Scales are f32, or all f8e8m0: powers of two.",
+		Operands: []Operand{{Name: "a", Doc: "codes of the activations"}, {Name: "b", Doc: "codes of the weight"}, {Name: "scale_a", Doc: "f32, or f8e8m0"}, {Name: "scale_b", Doc: "as scale_a"}},
 		Attrs: []AttrSpec{
 			{Name: "block", Kind: Ints, Required: true, Doc: "h and g: rows of b and elements of K that share a scale"},
 			{Name: "format", Kind: Fmt, Required: true, Doc: "the result's format"},
@@ -122,8 +133,11 @@ func scaledProduct(name string, in Input, a, b, sa, sb Type, n shape.Dim) ([]Typ
 	if err != nil {
 		return nil, err
 	}
-	if !sa.Shape.Equal(wa) || !sb.Shape.Equal(wb) || !sa.Format.IsFloat() || !sb.Format.IsFloat() {
+	if !sa.Shape.Equal(wa) || !sb.Shape.Equal(wb) {
 		return nil, fmt.Errorf("%s: scales of %s and %s in blocks of %v are [%s] and [%s], found %s and %s", name, a, b, block, wa, wb, sa, sb)
+	}
+	if f := sa.Format; f != format.F32 && f != format.F8E8M0 || sb.Format != f {
+		return nil, fmt.Errorf("%s: scales are both f32 or both f8e8m0, found %s and %s", name, f, sb.Format)
 	}
 	s := append(shape.Shape(nil), a.Shape...)
 	s[len(s)-1] = n
