@@ -50,8 +50,11 @@ var bitRules = rewrite.Set{
 		Roots: []*op.Info{op.Dequantize, op.Quantize}, Apply: scaleBits,
 	},
 	{
-		Name: "MultiplyBitsInBytes", Doc: "Operands of products narrower than a byte are cast to the format of whole bytes that has their values.",
+		Name: "MultiplyBitsInBytes", Doc: "Operands of products narrower than a byte are cast to the format of whole bytes that has their values, unless a matrix engine takes them with their scales.",
 		Roots: []*op.Info{op.Einsum, op.ScaledMatmul, op.GroupedMatmul, op.Attention}, Apply: func(r *rewrite.Rewriter, o *ir.Op) bool {
+			if r.Data.(*legaliser).multipliesScales(o) && wholeRows(o.Arg(0)) && wholeRows(o.Arg(1)) {
+				return false
+			}
 			b := r.At(o)
 			args := o.Args()
 			narrow := false

@@ -13,7 +13,7 @@ import (
 
 // productRules bring sums of products to what matrix engines do, or to elementwise products and sums.
 var productRules = rewrite.Set{
-	dequantiseProduct,
+	dequantiseProduct, widenScales,
 	{
 		Name: "ReduceLoneAxis", Doc: "An axis of one operand alone that is summed is summed before the product.", Roots: []*op.Info{op.Einsum},
 		Apply: func(r *rewrite.Rewriter, o *ir.Op) bool {

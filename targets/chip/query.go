@@ -93,6 +93,15 @@ func (c *Chip) MatrixAcc(a, b, acc format.Format) (*Engine, *MatrixRate, bool) {
 	return c.matrix(func(r *MatrixRate) bool { return r.A == a && r.B == b && r.Acc == acc })
 }
 
+// ScaleBlock gives how many elements of K share a scale where the engine of [Chip.Matrix] itself multiplies with the scales of MX
+// blocks, in f8e8m0; 0 where it does not.
+func (c *Chip) ScaleBlock(a, b format.Format) int64 {
+	if _, r, ok := c.Matrix(a, b); ok && r.Scale == format.F8E8M0 {
+		return int64(r.ScaleBlock)
+	}
+	return 0
+}
+
 func (c *Chip) matrix(want func(*MatrixRate) bool) (*Engine, *MatrixRate, bool) {
 	var engine *Engine
 	var rate *MatrixRate
