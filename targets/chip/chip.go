@@ -24,7 +24,8 @@ type Chip struct {
 	// Power is the card's rated power in W; not stated when unknown.
 	Power Quantity
 	// Width is how many lanes execute one instruction together: a warp or wave of a simt chip, a vector register of f32 of
-	// others. Work on fewer elements takes as long as on this many. Not stated where it does not matter.
+	// others. Work on fewer elements takes as long as on this many, and a row is added up in as many partial sums; see [Chip.FoldLanes].
+	// Not stated where it does not matter.
 	Width Quantity
 	// Lanes is how many lanes a core holds at once, over all its warps or waves. Not stated where kernels do not run on lanes.
 	Lanes Quantity

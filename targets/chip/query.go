@@ -1,6 +1,7 @@
 package chip
 
 import (
+	"math/bits"
 	"sort"
 
 	"apogee/ir/format"
@@ -166,6 +167,17 @@ func (e *Engine) Rate(f format.Format, op OpClass) *VectorRate {
 		}
 	}
 	return nil
+}
+
+// FoldLanes is in how many lanes a vector engine adds up a row in f32: element j joins lane j modulo that, and then halves of the lanes are
+// added until one is left, as the lanes of a warp do. It is the chip's width, rounded down to a power of two and at most 256; 16 where the
+// file states none or says that work is not done in vectors of lanes.
+func (c *Chip) FoldLanes() int {
+	const usual, most = 16, 256
+	if !c.Width.Stated() || c.Width.Value < 2 {
+		return usual
+	}
+	return 1 << (bits.Len(uint(min(c.Width.Value, most))) - 1)
 }
 
 // TakesScales says whether the engine multiplies the products of each block by scales of two formats itself, for a block of h rows of the

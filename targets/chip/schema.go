@@ -291,7 +291,7 @@ func init() {
 			read: func(c *cursor, in within) { c.count(&in.chip.Cores, "cores", 1) }},
 		{name: "power", syntax: "power NUMBER W", doc: "Rated power of the card.",
 			read: func(c *cursor, in within) { c.positive(&in.chip.Power, "power", dimWatt) }},
-		{name: "width", syntax: "width NUMBER", doc: "Lanes that execute one instruction together: a warp or wave, 1 where there is none.",
+		{name: "width", syntax: "width NUMBER", doc: "Lanes that execute one instruction together: a warp or wave, 1 where there is none. A row is added up in as many partial sums, which are then added in halves.",
 			read: func(c *cursor, in within) { c.count(&in.chip.Width, "width", 1) }},
 		{name: "lanes", syntax: "lanes NUMBER", doc: "Lanes that a core holds at once, over all its warps or waves; where kernels run on lanes.",
 			read: func(c *cursor, in within) { c.count(&in.chip.Lanes, "lanes", 1) }},

@@ -172,10 +172,10 @@ func (s *suite) try(ctx context.Context, m *ir.Module, in map[string]input, seed
 // arithmetic is what a run of a plan depends on beside the plan.
 func (s *suite) arithmetic() string {
 	var b strings.Builder
-	fmt.Fprint(&b, s.c.FlushSubnormals)
+	fmt.Fprint(&b, s.c.FlushSubnormals, s.c.FoldLanes())
 	for _, e := range s.c.EnginesOf(chip.Matrix) {
 		for _, r := range e.Matrix {
-			fmt.Fprint(&b, e.Queue, r.A, r.B, r.Acc, r.AccBits, r.AccGroup, r.Promote)
+			fmt.Fprint(&b, e.Queue, r.A, r.B, r.Acc, r.AccBits, r.AccGroup, r.Promote, r.Scale, r.ScaleBlock)
 		}
 	}
 	return b.String()

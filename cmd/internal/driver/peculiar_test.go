@@ -24,6 +24,7 @@ func TestPeculiarities(t *testing.T) {
 	product := `entry main(x: FMT[T, K], w: FMT[N, K]) -> (y: f32[T, N]) { einsum("tk,nk->tn", x, w, format=f32) }`
 	whole := `entry main(x: FMT[T, K], w: FMT[N, K]) -> (y: i32[T, N]) { einsum("tk,nk->tn", x, w, format=i32) }`
 	small := `entry main(x: FMT[T, K], w: FMT[N, K]) -> (y: f32[T, K]) { x * 1e-20 }`
+	sum := `entry main(x: f32[T, K], w: f32[N, K]) -> (y: f32[T]) { sum(x, axis=-1) }`
 	scaled := `entry main(x: f8e4m3fn[T, K], w: f8e4m3fn[N, K], s: f32[T, ceil(K / 512)], z: f32[ceil(N / 16), ceil(K / 512)]) -> (y: f32[T, N]) {
 		scaled_matmul(x, w, s, z, block=[16, 512], format=f32) }`
 	fp8 := "engine tensor { rate f8e4m3fn, f8e4m3fn -> f32 { %s } }"
@@ -45,6 +46,9 @@ func TestPeculiarities(t *testing.T) {
 		{"so is MXFP4's element", product, "f4e2m1", "ascend-950pr", "engine cube { without rate f4e2m1, f4e2m1 -> f32 }", "fp8", 1, false, true},
 		{"an integer engine", whole, "i8", "nvidia-a100", "engine tensor { without rate i8, i8 -> i32 }", "", 50, false, true},
 		{"no BF16", product, "bf16", "ascend-910b", "engine cube { without rate bf16, bf16 -> f32 }\n without peak bf16", "", 1, false, true},
+		{"a warp of 64 lanes", sum, "f32", "nvidia-h100", `width 64 assumed "a test"`, "f32", 1, true, false},
+		{"a warp of 128 lanes", sum, "f32", "nvidia-h100", `width 128 assumed "a test"`, "f32", 1, true, false},
+		{"a wave of 32 lanes", sum, "f32", "hygon-k100-ai", `width 32 assumed "a test"`, "f32", 1, true, false},
 		{"a wider wave", small, "f32", "nvidia-h100", `width 65536 assumed "a test"`, "f32", 1, false, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

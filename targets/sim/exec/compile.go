@@ -71,6 +71,7 @@ type instr struct {
 	fold64     func([]float64) float64
 	foldInt    func([]int64) int64
 	fold       kernels.BinaryOp
+	lanes      int  // of a fold in f32
 	direct     bool // f32 in and out
 }
 
@@ -416,7 +417,7 @@ func (z *compiler) instr(k *plan.Kernel, in *instr, src *plan.Instr) error {
 		err = in.checkVec(flush)
 	case plan.VReduce:
 		in.run = runReduce
-		err = in.checkReduce(flush)
+		err = in.checkReduce(flush, z.c.FoldLanes())
 	case plan.VScan:
 		in.run = runScan
 		err = in.checkScan(flush)

@@ -58,7 +58,7 @@ func reduceRows[T lane](b *bank[T], scratch *[]T, f *frame, fold func(row []T) T
 	}
 }
 
-func (in *instr) checkReduce(flush bool) error {
+func (in *instr) checkReduce(flush bool, lanes int) error {
 	if in.a == nil || in.b != nil || in.c != nil {
 		return problem("reduce takes one operand")
 	}
@@ -72,7 +72,8 @@ func (in *instr) checkReduce(flush bool) error {
 	in.mode.FlushSubnormals = in.flush
 	switch in.class {
 	case inF32:
-		in.fold32 = foldF32(in.fn)
+		in.fold32 = foldF32(in.fn, lanes)
+		in.lanes = lanes
 		in.fold = kernelFold[in.fn]
 		in.direct = f == format.F32
 	case inF64:
@@ -171,8 +172,8 @@ var kernelFold = map[plan.Fn]kernels.BinaryOp{
 	plan.VAdd: kernels.Add, plan.VMul: kernels.Mul, plan.VMax: kernels.Max, plan.VMin: kernels.Min, plan.VAbsMax: kernels.Max,
 }
 
-// foldF32 is how a row of f32 is folded into one; nil when there is no such way. The row may be changed.
-func foldF32(fn plan.Fn) func([]float32) float32 {
+// foldF32 is how a row of f32 is folded into one by so many lanes; nil when there is no such way. The row may be changed.
+func foldF32(fn plan.Fn, lanes int) func([]float32) float32 {
 	op, ok := kernelFold[fn]
 	if !ok {
 		return nil
@@ -182,7 +183,7 @@ func foldF32(fn plan.Fn) func([]float32) float32 {
 		if fn == plan.VAbsMax {
 			kernels.Unary(kernels.Abs, x, x)
 		}
-		kernels.ReduceRows(op, d[:], x, len(x), 1, len(x))
+		kernels.ReduceRows(op, lanes, d[:], x, len(x), 1, len(x))
 		return d[0]
 	}
 }
@@ -204,7 +205,7 @@ func (c *core) reduce32(f *frame) bool {
 		if x == nil || y == nil {
 			return false
 		}
-		kernels.ReduceRows(in.fold, y, x, int(cols), 1, int(cols))
+		kernels.ReduceRows(in.fold, in.lanes, y, x, int(cols), 1, int(cols))
 		aw.next()
 		dw.next()
 	}

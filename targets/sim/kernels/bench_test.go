@@ -173,8 +173,9 @@ func BenchmarkElementwise(b *testing.B) {
 	for _, op := range []UnaryOp{Neg, Sqrt, Rsqrt, Exp, Log, Sin, Tanh, Sigmoid, Erf} {
 		benchEach(b, op.String(), func(dst, x, _ []float32) { Unary(op, dst, x) })
 	}
-	benchEach(b, "sum", func(dst, x, _ []float32) { ReduceRows(Add, dst[:1], x, len(x), 1, len(x)) })
-	benchEach(b, "max row", func(dst, x, _ []float32) { ReduceRows(Max, dst[:1], x, len(x), 1, len(x)) })
+	benchEach(b, "sum", func(dst, x, _ []float32) { ReduceRows(Add, 16, dst[:1], x, len(x), 1, len(x)) })
+	benchEach(b, "sum in 64 lanes", func(dst, x, _ []float32) { ReduceRows(Add, 64, dst[:1], x, len(x), 1, len(x)) })
+	benchEach(b, "max row", func(dst, x, _ []float32) { ReduceRows(Max, 16, dst[:1], x, len(x), 1, len(x)) })
 	p := make([]uint8, 1<<20)
 	benchEach(b, "lt", func(_, x, y []float32) { Compare(Lt, p[:len(x)], x, y) })
 	benchEach(b, "select", func(dst, x, y []float32) { Select(dst, p[:len(x)], x, y) })

@@ -199,7 +199,10 @@ func vectorFMAScalar(dst, a []float32, s float32, c []float32) {
 	}
 }
 
-func reduceRow(op BinaryOp, a []float32) float32 {
+func reduceRow(op BinaryOp, lanes int, a []float32) float32 {
+	if lanes != reduceLanes && (op == Add || op == Mul) {
+		return reduceWide(op, lanes, a)
+	}
 	p, n := unsafe.SliceData(a), len(a)
 	switch active {
 	case AVX512:
@@ -233,5 +236,26 @@ func reduceRow(op BinaryOp, a []float32) float32 {
 			return vecReduceMin256(p, whole, &last[0])
 		}
 	}
-	return reducePortable(op, a)
+	return reducePortable(op, lanes, a)
+}
+
+// reduceWide is reduceRow for another number of lanes than the assembly's usual.
+func reduceWide(op BinaryOp, lanes int, a []float32) float32 {
+	var last [128]float32
+	if op == Mul || lanes < 32 || lanes > len(last) || active == Portable || active == AVX2 && lanes > 64 {
+		return reducePortable(op, lanes, a)
+	}
+	p, whole := unsafe.SliceData(a), len(a)&^(lanes-1)
+	copy(last[:], a[whole:])
+	switch {
+	case active == AVX512 && lanes == 32:
+		return vecSum32Lanes512(p, whole, &last[0])
+	case active == AVX512 && lanes == 64:
+		return vecSum64Lanes512(p, whole, &last[0])
+	case active == AVX512:
+		return vecSum128Lanes512(p, whole, &last[0])
+	case lanes == 32:
+		return vecSum32Lanes256(p, whole, &last[0])
+	}
+	return vecSum64Lanes256(p, whole, &last[0])
 }

@@ -74,8 +74,8 @@ func TestElementwiseLevels(t *testing.T) {
 				same("FMA by a scalar")
 				for _, op := range []BinaryOp{Add, Mul, Max, Min} {
 					one := make([]float32, 1)
-					ReduceRows(op, one, a, n, 1, n)
-					sameBits(t, fmt.Sprint("reduce ", op, " of ", n, " ", k), one, []float32{reducePortable(op, a)})
+					ReduceRows(op, 16, one, a, n, 1, n)
+					sameBits(t, fmt.Sprint("reduce ", op, " of ", n, " ", k), one, []float32{reducePortable(op, 16, a)})
 				}
 			}
 		}
@@ -153,39 +153,43 @@ func TestRowColumn(t *testing.T) {
 func TestReduceOrder(t *testing.T) {
 	r := rand.New(rand.NewPCG(19, 20))
 	eachLevel(t, func(t *testing.T) {
-		for _, n := range lengths {
+		for _, n := range append([]int{500, 513}, lengths...) {
 			a := random(r, 3*(n+2), ordinary)
 			got := make([]float32, 3)
-			ReduceRows(Add, got, a, n+2, 3, n)
-			for i := range got {
-				var lane [16]float32
-				for j, x := range a[i*(n+2):][:n] {
-					lane[j%16] += x
-				}
-				for half := 8; half > 0; half /= 2 {
-					for l := range half {
-						lane[l] += lane[l+half]
+			for _, lanes := range []int{1, 8, 16, 32, 64, 128, 256} {
+				ReduceRows(Add, lanes, got, a, n+2, 3, n)
+				for i := range got {
+					lane := make([]float32, lanes)
+					for j, x := range a[i*(n+2):][:n] {
+						lane[j%lanes] += x
 					}
+					for half := lanes / 2; half > 0; half /= 2 {
+						for l := range half {
+							lane[l] += lane[l+half]
+						}
+					}
+					sameBits(t, fmt.Sprint("row ", i, " of ", n, " in ", lanes, " lanes"), got[i:i+1], lane[:1])
 				}
-				sameBits(t, fmt.Sprint("row ", i, " of ", n), got[i:i+1], lane[:1])
 			}
 		}
 		for op, want := range map[BinaryOp]float32{Add: 0, Mul: 1, Max: float32(math.Inf(-1)), Min: float32(math.Inf(1))} {
 			got := []float32{5}
-			ReduceRows(op, got, nil, 0, 1, 0)
-			sameBits(t, "nothing reduced with "+op.String(), got, []float32{want})
-			for n := 1; n < 40; n++ {
-				a := make([]float32, n)
-				a[n-1] = nan
-				ReduceRows(op, got, a, n, 1, n)
-				sameBits(t, "a NaN at last with "+op.String(), got, []float32{nan})
+			for _, lanes := range []int{4, 16, 32, 64, 128} {
+				ReduceRows(op, lanes, got, nil, 0, 1, 0)
+				sameBits(t, "nothing reduced with "+op.String(), got, []float32{want})
+				for n := 1; n < 40; n++ {
+					a := make([]float32, n)
+					a[n-1] = nan
+					ReduceRows(op, lanes, got, a, n, 1, n)
+					sameBits(t, "a NaN at last with "+op.String(), got, []float32{nan})
+				}
 			}
 		}
 		got := []float32{5}
 		minus := float32(math.Copysign(0, -1))
-		ReduceRows(Min, got, []float32{0, minus, 0}, 3, 1, 3)
+		ReduceRows(Min, 16, got, []float32{0, minus, 0}, 3, 1, 3)
 		sameBits(t, "min of zeros", got, []float32{minus})
-		ReduceRows(Max, got, []float32{minus, minus, 0}, 3, 1, 3)
+		ReduceRows(Max, 16, got, []float32{minus, minus, 0}, 3, 1, 3)
 		sameBits(t, "max of zeros", got, []float32{0})
 	})
 }
@@ -240,9 +244,10 @@ func TestElementwiseChecks(t *testing.T) {
 		"compare op":   func() { Compare(99, p, x, x) },
 		"CompareScl":   func() { CompareScalar(Eq, p[:3], x, 1) },
 		"Select":       func() { Select(x, p[:3], x, x) },
-		"reduce":       func() { ReduceRows(Add, x[:2], x, 2, 3, 2) },
-		"reduce short": func() { ReduceRows(Add, x[:3], x, 2, 3, 2) },
-		"reduce op":    func() { ReduceRows(Sub, x[:2], x, 2, 2, 2) },
+		"reduce":       func() { ReduceRows(Add, 16, x[:2], x, 2, 3, 2) },
+		"reduce short": func() { ReduceRows(Add, 16, x[:3], x, 2, 3, 2) },
+		"reduce op":    func() { ReduceRows(Sub, 16, x[:2], x, 2, 2, 2) },
+		"reduce lanes": func() { ReduceRows(Add, 48, x[:2], x, 2, 2, 2) },
 	} {
 		mustPanic(t, what, f)
 	}

@@ -77,7 +77,9 @@ func TestElementwiseBounds(t *testing.T) {
 			FMA(dst, a, b, dst)
 			FMAScalar(dst, a, 3, dst)
 			for _, op := range []BinaryOp{Add, Mul, Max, Min} {
-				ReduceRows(op, make([]float32, 1), a, n, 1, n)
+				for _, lanes := range []int{16, 32, 64, 128} {
+					ReduceRows(op, lanes, make([]float32, 1), a, n, 1, n)
+				}
 			}
 		}
 	})

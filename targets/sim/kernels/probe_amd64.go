@@ -30,6 +30,6 @@ func probeRead(x []float32) {
 	case active == AVX2:
 		probeRead256(unsafe.SliceData(x), len(x)/64)
 	default:
-		_ = reducePortable(Max, x)
+		_ = reducePortable(Max, reduceLanes, x)
 	}
 }

@@ -1169,6 +1169,158 @@ number:
 	VZEROUPPER
 	RET
 
+// func vecSum32Lanes512(a *float32, n int, last *float32) float32
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·vecSum32Lanes512(SB), NOSPLIT, $0-28
+	MOVQ   n+8(FP), AX
+	MOVQ   a+0(FP), CX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	TESTQ  AX, AX
+	JZ     last
+
+loop:
+	VADDPS (CX), Z0, Z0
+	VADDPS 64(CX), Z1, Z1
+	ADDQ   $0x00000080, CX
+	SUBQ   $0x00000020, AX
+	JNZ    loop
+
+last:
+	MOVQ          last+16(FP), AX
+	VADDPS        (AX), Z0, Z0
+	VADDPS        64(AX), Z1, Z1
+	VADDPS        Z1, Z0, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VPSHUFD       $0x0e, X0, X1
+	VADDPS        X1, X0, X0
+	VPSHUFD       $0x01, X0, X1
+	VADDPS        X1, X0, X0
+	MOVL          $0x7fc00000, AX
+	VUCOMISS      X0, X0
+	JNP           number
+	VMOVD         AX, X0
+
+number:
+	MOVSS X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func vecSum64Lanes512(a *float32, n int, last *float32) float32
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·vecSum64Lanes512(SB), NOSPLIT, $0-28
+	MOVQ   n+8(FP), AX
+	MOVQ   a+0(FP), CX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	TESTQ  AX, AX
+	JZ     last
+
+loop:
+	VADDPS (CX), Z0, Z0
+	VADDPS 64(CX), Z1, Z1
+	VADDPS 128(CX), Z2, Z2
+	VADDPS 192(CX), Z3, Z3
+	ADDQ   $0x00000100, CX
+	SUBQ   $0x00000040, AX
+	JNZ    loop
+
+last:
+	MOVQ          last+16(FP), AX
+	VADDPS        (AX), Z0, Z0
+	VADDPS        64(AX), Z1, Z1
+	VADDPS        128(AX), Z2, Z2
+	VADDPS        192(AX), Z3, Z3
+	VADDPS        Z2, Z0, Z0
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z1, Z0, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VPSHUFD       $0x0e, X0, X1
+	VADDPS        X1, X0, X0
+	VPSHUFD       $0x01, X0, X1
+	VADDPS        X1, X0, X0
+	MOVL          $0x7fc00000, AX
+	VUCOMISS      X0, X0
+	JNP           number
+	VMOVD         AX, X0
+
+number:
+	MOVSS X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func vecSum128Lanes512(a *float32, n int, last *float32) float32
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·vecSum128Lanes512(SB), NOSPLIT, $0-28
+	MOVQ   n+8(FP), AX
+	MOVQ   a+0(FP), CX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	TESTQ  AX, AX
+	JZ     last
+
+loop:
+	VADDPS (CX), Z0, Z0
+	VADDPS 64(CX), Z1, Z1
+	VADDPS 128(CX), Z2, Z2
+	VADDPS 192(CX), Z3, Z3
+	VADDPS 256(CX), Z4, Z4
+	VADDPS 320(CX), Z5, Z5
+	VADDPS 384(CX), Z6, Z6
+	VADDPS 448(CX), Z7, Z7
+	ADDQ   $0x00000200, CX
+	SUBQ   $0x00000080, AX
+	JNZ    loop
+
+last:
+	MOVQ          last+16(FP), AX
+	VADDPS        (AX), Z0, Z0
+	VADDPS        64(AX), Z1, Z1
+	VADDPS        128(AX), Z2, Z2
+	VADDPS        192(AX), Z3, Z3
+	VADDPS        256(AX), Z4, Z4
+	VADDPS        320(AX), Z5, Z5
+	VADDPS        384(AX), Z6, Z6
+	VADDPS        448(AX), Z7, Z7
+	VADDPS        Z4, Z0, Z0
+	VADDPS        Z5, Z1, Z1
+	VADDPS        Z6, Z2, Z2
+	VADDPS        Z7, Z3, Z3
+	VADDPS        Z2, Z0, Z0
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z1, Z0, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VPSHUFD       $0x0e, X0, X1
+	VADDPS        X1, X0, X0
+	VPSHUFD       $0x01, X0, X1
+	VADDPS        X1, X0, X0
+	MOVL          $0x7fc00000, AX
+	VUCOMISS      X0, X0
+	JNP           number
+	VMOVD         AX, X0
+
+number:
+	MOVSS X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
 // func vecAdd256(dst *float32, a *float32, b *float32, n int)
 // Requires: AVX, AVX2
 TEXT ·vecAdd256(SB), NOSPLIT, $0-32
@@ -2087,5 +2239,113 @@ tail:
 
 number:
 	MOVSS X2, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func vecSum32Lanes256(a *float32, n int, last *float32) float32
+// Requires: AVX, AVX2, SSE
+TEXT ·vecSum32Lanes256(SB), NOSPLIT, $0-28
+	MOVQ  n+8(FP), AX
+	MOVQ  a+0(FP), CX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	TESTQ AX, AX
+	JZ    last
+
+loop:
+	VADDPS (CX), Y0, Y0
+	VADDPS 32(CX), Y1, Y1
+	VADDPS 64(CX), Y2, Y2
+	VADDPS 96(CX), Y3, Y3
+	ADDQ   $0x00000080, CX
+	SUBQ   $0x00000020, AX
+	JNZ    loop
+
+last:
+	MOVQ         last+16(FP), AX
+	VADDPS       (AX), Y0, Y0
+	VADDPS       32(AX), Y1, Y1
+	VADDPS       64(AX), Y2, Y2
+	VADDPS       96(AX), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0x0e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0x01, X0, X1
+	VADDPS       X1, X0, X0
+	MOVL         $0x7fc00000, AX
+	VUCOMISS     X0, X0
+	JNP          number
+	VMOVD        AX, X0
+
+number:
+	MOVSS X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func vecSum64Lanes256(a *float32, n int, last *float32) float32
+// Requires: AVX, AVX2, SSE
+TEXT ·vecSum64Lanes256(SB), NOSPLIT, $0-28
+	MOVQ  n+8(FP), AX
+	MOVQ  a+0(FP), CX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	TESTQ AX, AX
+	JZ    last
+
+loop:
+	VADDPS (CX), Y0, Y0
+	VADDPS 32(CX), Y1, Y1
+	VADDPS 64(CX), Y2, Y2
+	VADDPS 96(CX), Y3, Y3
+	VADDPS 128(CX), Y4, Y4
+	VADDPS 160(CX), Y5, Y5
+	VADDPS 192(CX), Y6, Y6
+	VADDPS 224(CX), Y7, Y7
+	ADDQ   $0x00000100, CX
+	SUBQ   $0x00000040, AX
+	JNZ    loop
+
+last:
+	MOVQ         last+16(FP), AX
+	VADDPS       (AX), Y0, Y0
+	VADDPS       32(AX), Y1, Y1
+	VADDPS       64(AX), Y2, Y2
+	VADDPS       96(AX), Y3, Y3
+	VADDPS       128(AX), Y4, Y4
+	VADDPS       160(AX), Y5, Y5
+	VADDPS       192(AX), Y6, Y6
+	VADDPS       224(AX), Y7, Y7
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0x0e, X0, X1
+	VADDPS       X1, X0, X0
+	VPSHUFD      $0x01, X0, X1
+	VADDPS       X1, X0, X0
+	MOVL         $0x7fc00000, AX
+	VUCOMISS     X0, X0
+	JNP          number
+	VMOVD        AX, X0
+
+number:
+	MOVSS X0, ret+24(FP)
 	VZEROUPPER
 	RET

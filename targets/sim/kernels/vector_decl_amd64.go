@@ -139,6 +139,21 @@ func vecReduceMax512(a *float32, n int) float32
 //go:noescape
 func vecReduceMin512(a *float32, n int) float32
 
+// vecSum32Lanes512 sums n elements and 32 more in 32 lanes, 512 bits.
+//
+//go:noescape
+func vecSum32Lanes512(a *float32, n int, last *float32) float32
+
+// vecSum64Lanes512 sums n elements and 64 more in 64 lanes, 512 bits.
+//
+//go:noescape
+func vecSum64Lanes512(a *float32, n int, last *float32) float32
+
+// vecSum128Lanes512 sums n elements and 128 more in 128 lanes, 512 bits.
+//
+//go:noescape
+func vecSum128Lanes512(a *float32, n int, last *float32) float32
+
 // vecAdd256 is dst = Add(a, b), 256 bits.
 //
 //go:noescape
@@ -273,3 +288,13 @@ func vecReduceMax256(a *float32, n int, last *float32) float32
 //
 //go:noescape
 func vecReduceMin256(a *float32, n int, last *float32) float32
+
+// vecSum32Lanes256 sums n elements and 32 more in 32 lanes, 256 bits.
+//
+//go:noescape
+func vecSum32Lanes256(a *float32, n int, last *float32) float32
+
+// vecSum64Lanes256 sums n elements and 64 more in 64 lanes, 256 bits.
+//
+//go:noescape
+func vecSum64Lanes256(a *float32, n int, last *float32) float32

@@ -30,6 +30,9 @@ func emitVectors(g *asm) {
 		for _, op := range []string{"Add", "Mul", "Max", "Min"} {
 			g.reduce(w, op)
 		}
+		for lanes := 32; lanes <= 128 && lanes <= 512*w/256/8; lanes *= 2 { // 8 vectors of them at most
+			g.sum(w, lanes)
+		}
 	}
 }
 
@@ -332,6 +335,31 @@ func (g *asm) reduce(w int, op string) {
 		}
 	}
 
+	r := g.joinSixteen(w, op, lanes)
+	bits := g.GP32()
+	g.MOVL(U32(canonicalNaN), bits)
+	switch {
+	case extreme && w == 512:
+		g.KORTESTW(reg.K3, reg.K3)
+	case extreme:
+		g.VORPS(some[1], some[0], some[0])
+		g.VPTEST(some[0], some[0])
+	default:
+		g.VUCOMISS(r, r)
+		g.JNP(LabelRef("number"))
+	}
+	if extreme {
+		g.JZ(LabelRef("number"))
+	}
+	g.VMOVD(bits, r)
+	g.Label("number")
+	g.Store(r, g.ReturnIndex(0))
+	g.VZEROUPPER()
+	g.RET()
+}
+
+// joinSixteen joins lanes l and l+8 of sixteen, l and l+4, l and l+2, 0 and 1.
+func (g *asm) joinSixteen(w int, op string, lanes []reg.VecVirtual) reg.VecVirtual {
 	// All lanes of these vectors are as good as the lowest; the rest is ignored.
 	half := g.YMM()
 	y := lanes[0].AsY()
@@ -349,21 +377,45 @@ func (g *asm) reduce(w int, op string) {
 		g.VPSHUFD(imm, r, other)
 		r = g.pair(op, r, other)
 	}
+	return r
+}
+
+// sum emits the sum of n elements, a multiple of count, and count more at last, in that many lanes: element i in lane i mod count, and then
+// halves of the lanes together until there is one.
+func (g *asm) sum(w, count int) {
+	name := vectorName(fmt.Sprintf("Sum%dLanes", count), w)
+	g.function(name, "func(a *float32, n int, last *float32) float32", fmt.Sprintf("%s sums n elements and %d more in %d lanes, %d bits.", name, count, count, w))
+	n := g.Load(g.Param("n"), g.GP64())
+	a := g.Load(g.Param("a"), g.GP64())
+	lanes := make([]reg.VecVirtual, count*32/w)
+	for i := range lanes {
+		lanes[i] = g.vector(w)
+		g.zero(lanes[i])
+	}
+	g.TESTQ(n, n)
+	g.JZ(LabelRef("last"))
+	g.Label("loop")
+	for i := range lanes {
+		g.VADDPS(Mem{Base: a, Disp: i * w / 8}, lanes[i], lanes[i])
+	}
+	g.ADDQ(U32(4*count), a)
+	g.SUBQ(U32(count), n)
+	g.JNZ(LabelRef("loop"))
+	g.Label("last")
+	last := g.Load(g.Param("last"), g.GP64())
+	for i := range lanes {
+		g.VADDPS(Mem{Base: last, Disp: i * w / 8}, lanes[i], lanes[i])
+	}
+	for n := len(lanes) / 2; n*w >= 512; n /= 2 {
+		for i := range n {
+			g.VADDPS(lanes[i+n], lanes[i], lanes[i])
+		}
+	}
+	r := g.joinSixteen(w, "Add", lanes)
 	bits := g.GP32()
 	g.MOVL(U32(canonicalNaN), bits)
-	switch {
-	case extreme && w == 512:
-		g.KORTESTW(reg.K3, reg.K3)
-	case extreme:
-		g.VORPS(some[1], some[0], some[0])
-		g.VPTEST(some[0], some[0])
-	default:
-		g.VUCOMISS(r, r)
-		g.JNP(LabelRef("number"))
-	}
-	if extreme {
-		g.JZ(LabelRef("number"))
-	}
+	g.VUCOMISS(r, r)
+	g.JNP(LabelRef("number"))
 	g.VMOVD(bits, r)
 	g.Label("number")
 	g.Store(r, g.ReturnIndex(0))
