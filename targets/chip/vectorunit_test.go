@@ -57,3 +57,16 @@ func TestVectorUnit(t *testing.T) {
 		t.Error("a chip without f32 has no unit")
 	}
 }
+
+// TestFoldLanes: a power of two not above the width, and the usual number where there is none.
+func TestFoldLanes(t *testing.T) {
+	for width, want := range map[float64]int{0: 16, 1: 16, 2: 2, 8: 8, 32: 32, 48: 32, 64: 64, 128: 128, 65536: 256} {
+		c := &Chip{}
+		if width > 0 {
+			c.Width = Quantity{Value: width, Confidence: Published}
+		}
+		if got := c.FoldLanes(); got != want {
+			t.Errorf("width %g: %d lanes, expected %d", width, got, want)
+		}
+	}
+}
