@@ -506,6 +506,13 @@ func TestFootprints(t *testing.T) {
 	if got[0].Read != 63*600+640 || got[1].Read != 300000 || got[2].Written != 63*2000+2048 {
 		t.Errorf("%+v", got)
 	}
+	// Rows of half bytes: sixteen of them, 60 elements each.
+	in := plantest.Instr(plan.Move, plantest.In)
+	in.A = plantest.Tile(plantest.GM, 0, format.F4E2M1, plan.C(0), plantest.Dim{Size: plan.C(16), Stride: 40}, plantest.Dim{Size: plan.C(60)})
+	half := &plan.Kernel{Regs: int(plan.FirstReg), Params: []plan.Param{{Name: "x", Size: 640, Read: true}}, Code: []plan.Instr{in}}
+	if got := plan.Footprints(half, 0, 0, 1); got[0].Read != 16*30 {
+		t.Errorf("rows of half bytes: %+v", got)
+	}
 }
 
 func TestSizes(t *testing.T) {
