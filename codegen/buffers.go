@@ -55,7 +55,8 @@ func (b *compiler) weight(o *ir.Op) {
 	if s.Stack > 0 {
 		s.Shape = s.Shape[1:]
 	}
-	s.Quantise = o.Attrs.Format("quantise", format.Invalid)
+	s.Quantise, s.QuantiseBlock = o.Attrs.Format("quantise", format.Invalid), o.Attrs.Ints("quantise_block")
+	s.MX = o.Attrs.Str("quantise_scale", "exact") == "mx"
 	if n := o.Attrs.Int("width", 0); n > 0 {
 		s.Scales = true
 		s.Shape = append(append([]int64(nil), s.Shape[:len(s.Shape)-1]...), n)
@@ -63,10 +64,7 @@ func (b *compiler) weight(o *ir.Op) {
 			s.Shape[len(s.Shape)-2] = rows
 		}
 	}
-	key := name + "\x00" + v.Type.Format.String() + "\x00" + s.Stored.String() + "\x00" + s.Scale + "\x00" + s.Quantise.String()
-	for _, d := range append(shapeOf(v), s.Block...) {
-		key += "\x00" + strconv.FormatInt(d, 10)
-	}
+	key := fmt.Sprintf("%s %v %q", v.Type.Format, shapeOf(v), fmt.Sprintf("%+v", *s))
 	if i, ok := b.weights[key]; ok {
 		b.buffer[v] = i
 		return

@@ -41,7 +41,8 @@ var moveQuantise = &rewrite.Rule{
 }
 
 // quantised turns products with weights into products of codes: fp8 takes the weights that are stored as codes with block scales, or, where a
-// model stores none, has the loader quantise blocks of any weight; w8a8 has it quantise each row of any weight.
+// model stores none, has the loader quantise blocks of any weight; w8a8 has it quantise each row of any weight, mxfp8 and mxfp4 as many
+// elements of a row as the engine has a scale for.
 //
 // Results that the function gives, such as the scores of words, stay as they are, unless that leaves nothing to be quantised.
 func quantised(p *Pass, f *ir.Func, want chip.Precision, quantiseAll bool) error {
@@ -80,7 +81,7 @@ type quantiser struct {
 }
 
 // one rewrites one product x·w. The activations get a scale for each row and as many elements of K as share one in the weight, as
-// DeepSeek-V3 does (arXiv 2412.19437, section 3.3.2); in w8a8 that is all of K.
+// DeepSeek-V3 does (arXiv 2412.19437, section 3.3.2); in w8a8 that is all of K, in MX precisions what the engine multiplies with.
 func (q *quantiser) one(o *ir.Op) error {
 	p, want := q.p, q.want
 	x, w := o.Arg(0), o.Arg(1)
@@ -104,7 +105,7 @@ func (q *quantiser) one(o *ir.Op) error {
 	if want.Name == "fp8" && !stored && (!q.all || !plainWeight(w)) {
 		return nil
 	}
-	made := want.Name == "w8a8" || !stored
+	made := want.Name != "fp8" || !stored
 	why := ""
 	switch {
 	case !plain:
@@ -131,33 +132,38 @@ func (q *quantiser) one(o *ir.Op) error {
 	b := ir.At(o)
 	var codes, scale *ir.Value
 	var block []int64
-	switch {
-	case want.Name == "fp8" && stored:
+	if made {
+		if block = weightBlock; want.MX {
+			block = []int64{1, p.Chip.ScaleBlock(want.A, want.B)}
+		} else if want.Name == "w8a8" {
+			block = nil // a row
+		}
+		var err error
+		if codes, scale, err = quantisedWeight(b, w, want.B, block, want.MX); err != nil {
+			return err
+		}
+		if block == nil {
+			block = []int64{1, dim(codes, codes.Type.Rank()-1)}
+		}
+	} else {
 		d := w.Def()
 		codes, scale, block = d.Arg(0), b.Cast(d.Arg(1), format.F32), d.Attrs.Ints("block")
-	case want.Name == "fp8":
-		var err error
-		if codes, scale, err = quantisedBlocks(b, w, want.B, weightBlock); err != nil {
-			return err
-		}
-		block = weightBlock
-	default:
-		var err error
-		if codes, scale, err = quantisedRows(b, w, want.B); err != nil {
-			return err
-		}
-		block = []int64{1, dim(codes, codes.Type.Rank()-1)}
 	}
-	act := b.Create(op.Quantize, ir.A("block", []int64{block[1]}, "format", want.A), x)
+	kind := "exact"
+	if want.MX {
+		kind = "mx"
+	}
+	act := b.Create(op.Quantize, ir.A("block", []int64{block[1]}, "format", want.A, "scale", kind), x)
 	if act == nil {
 		return b.Err
 	}
+	xs := b.Cast(act.Result(1), scale.Type.Format)
 	attrs := ir.A("block", block, "format", o.Result(0).Type.Format)
 	var y *ir.Value
 	if o.Is(op.GroupedMatmul) {
-		y = b.Op(op.GroupedMatmul, attrs, act.Result(0), codes, o.Arg(2), act.Result(1), scale)
+		y = b.Op(op.GroupedMatmul, attrs, act.Result(0), codes, o.Arg(2), xs, scale)
 	} else {
-		y = b.Op(op.ScaledMatmul, attrs, act.Result(0), codes, act.Result(1), scale)
+		y = b.Op(op.ScaledMatmul, attrs, act.Result(0), codes, xs, scale)
 	}
 	if b.Err != nil {
 		return b.Err
@@ -190,35 +196,9 @@ func plainWeight(w *ir.Value) bool {
 	return d.Is(op.Weight) && !d.Attrs.Has("scale") && f.IsFloat() && f.Bits() >= 16 && w.Type.Rank() >= 2
 }
 
-// quantisedBlocks gives the codes and scales that the loader makes of each block of a weight.
-func quantisedBlocks(b *ir.Builder, w *ir.Value, f format.Format, block []int64) (codes, scale *ir.Value, err error) {
-	d := through(w, op.Cast).Def()
-	dims := d.Result(0).Type.Shape
-	n, _ := dims[len(dims)-2].Value()
-	k, _ := dims[len(dims)-1].Value()
-	attrs := d.Attrs.With("stored", d.Attrs.Format("stored", d.Result(0).Type.Format)).With("quantise", f).With("block", block)
-	declare := func(a op.Attrs, t ir.Type) *ir.Value {
-		if a, err = op.Weight.Normalise(a); err != nil {
-			return nil
-		}
-		o := b.Declare(op.Weight, a, []ir.Type{t})
-		if o == nil {
-			err = b.Err
-			return nil
-		}
-		return o.Result(0)
-	}
-	if codes = declare(attrs, ir.Type{Format: f, Shape: dims}); err != nil {
-		return nil, nil, err
-	}
-	blocks := append(shape.Shape(nil), dims...)
-	blocks[len(dims)-2], blocks[len(dims)-1] = dims[len(dims)-2].CeilDiv(block[0]), dims[len(dims)-1].CeilDiv(block[1])
-	scale = declare(attrs.With("rows", n).With("width", k), ir.Type{Format: format.F32, Shape: blocks})
-	return codes, scale, err
-}
-
-// quantisedRows gives the codes and scales that the loader makes of each row of a weight.
-func quantisedRows(b *ir.Builder, w *ir.Value, f format.Format) (codes, scale *ir.Value, err error) {
+// quantisedWeight gives the codes and scales that the loader makes of each block of a weight's rows and columns, or, without block, of each
+// row; mx makes the scales powers of two, in f8e8m0. Of a weight that is stored as codes with scales it quantises what these stand for.
+func quantisedWeight(b *ir.Builder, w *ir.Value, f format.Format, block []int64, mx bool) (codes, scale *ir.Value, err error) {
 	w = through(w, op.Cast)
 	d := w.Def()
 	attrs := d.Attrs
@@ -232,8 +212,11 @@ func quantisedRows(b *ir.Builder, w *ir.Value, f format.Format) (codes, scale *i
 		attrs = attrs.With("stored", stored)
 	}
 	attrs = attrs.With("quantise", f)
-	dims := w.Type.Shape
-	cols, _ := dims[len(dims)-1].Value()
+	scales := ir.Type{Format: format.F32, Shape: append(shape.Shape(nil), w.Type.Shape...)}
+	if mx {
+		attrs, scales.Format = attrs.With("quantise_scale", "mx"), format.F8E8M0
+	}
+	rank := len(scales.Shape)
 	declare := func(a op.Attrs, t ir.Type) *ir.Value {
 		n, e := op.Weight.Normalise(a)
 		if e != nil {
@@ -247,9 +230,15 @@ func quantisedRows(b *ir.Builder, w *ir.Value, f format.Format) (codes, scale *i
 		}
 		return o.Result(0)
 	}
-	codes = declare(attrs, ir.Type{Format: f, Shape: dims})
-	rows := append(append(shape.Shape(nil), dims[:len(dims)-1]...), one)
-	scale = declare(attrs.With("width", cols), ir.Type{Format: format.F32, Shape: rows})
+	sized := attrs.With("width", dim(w, rank-1))
+	scales.Shape[rank-1] = one
+	if block != nil {
+		attrs = attrs.With("quantise_block", block)
+		sized = sized.With("quantise_block", block).With("rows", dim(w, rank-2))
+		scales.Shape[rank-2], scales.Shape[rank-1] = w.Type.Shape[rank-2].CeilDiv(block[0]), w.Type.Shape[rank-1].CeilDiv(block[1])
+	}
+	codes = declare(attrs, ir.Type{Format: f, Shape: w.Type.Shape})
+	scale = declare(sized, scales)
 	return codes, scale, err
 }
 

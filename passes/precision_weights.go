@@ -37,7 +37,7 @@ func quantisedWeights(p *Pass, f *ir.Func, to format.Format) error {
 					return nil
 				}
 				at := ir.At(o)
-				codes, scale, err := quantisedRows(at, w, format.I8)
+				codes, scale, err := quantisedWeight(at, w, format.I8, nil, false)
 				if err != nil {
 					return err
 				}

@@ -516,8 +516,8 @@ func (r *run) weight(o *ir.Op, shape []int64) (*Value, error) {
 	name := o.Attrs.Str("name", "")
 	f := o.Result(0).Type.Format
 	quant, width := o.Attrs.Format("quantise", format.Invalid), o.Attrs.Int("width", 0)
-	rows, block := o.Attrs.Int("rows", 0), o.Attrs.Ints("block")
-	key := fmt.Sprint(name, f, shape, o.Attrs.Str("scale", ""), quant, width, rows, block)
+	block, kind := o.Attrs.Ints("quantise_block"), o.Attrs.Str("quantise_scale", "exact")
+	key := fmt.Sprint(f, shape, o.Attrs)
 	if v := r.e.weights[key]; v != nil {
 		return v, nil
 	}
@@ -540,7 +540,7 @@ func (r *run) weight(o *ir.Op, shape []int64) (*Value, error) {
 		got = format.F32
 		if width > 0 {
 			stored = append(append([]int64(nil), each[:len(each)-1]...), width)
-			if rows > 0 {
+			if rows := o.Attrs.Int("rows", 0); rows > 0 {
 				stored[len(stored)-2] = rows
 			}
 		}
@@ -569,12 +569,12 @@ func (r *run) weight(o *ir.Op, shape []int64) (*Value, error) {
 			n := len(stored)
 			scales := append(append([]int64(nil), stored[:n-1]...), 1)
 			by := []int64{max(stored[n-1], 1)}
-			if scale == "" && len(block) == 2 {
+			if len(block) == 2 {
 				by, scales[n-2], scales[n-1] = block, ceilDiv(stored[n-2], block[0]), ceilDiv(stored[n-1], block[1])
 			}
-			pair := quantiseBlocks(v, quant, by, "exact", 1e-12, stored, scales)
+			pair := quantiseBlocks(v, quant, by, kind, 1e-12, stored, scales)
 			if v = pair[0]; width > 0 {
-				v = pair[1]
+				v = Cast(pair[1], f, false)
 			}
 		}
 		if out.F != nil {

@@ -64,7 +64,7 @@ var (
 			}
 			if in.Attrs.Str("scale", "exact") == "mx" {
 				if !f.IsMX() || !f.IsFloat() {
-					return nil, fmt.Errorf("quantize with scale mx gives one of the formats f8e4m3fn, f8e5m2, f6e3m2, f6e2m3 and f4e2m1, found %s", f)
+					return nil, errMX("quantize", f)
 				}
 				if floor := in.Attrs.Float("floor", 1e-4); !(floor >= 0x1p-100 && floor <= math.MaxFloat32) {
 					return nil, fmt.Errorf("quantize with scale mx has a finite floor of at least 2^-100, found %g", floor)
@@ -99,6 +99,11 @@ var (
 		Example: "%y = scaled_matmul(%q, %w, %sq, %sw) {block=[128,128], format=bf16} : bf16[M,N]",
 	}
 )
+
+// errMX says which formats have scales that are powers of two.
+func errMX(what string, f format.Format) error {
+	return fmt.Errorf("%s with scale mx gives one of the formats f8e4m3fn, f8e5m2, f6e3m2, f6e2m3 and f4e2m1, found %s", what, f)
+}
 
 // blockShape is the shape of the scales of x cut in blocks along its last axes.
 func blockShape(name string, x Type, block []int64) (shape.Shape, error) {

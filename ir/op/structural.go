@@ -28,60 +28,29 @@ var (
 		Doc: "A tensor of the checkpoint, by name. Where `stack` is n, the name holds one `{}` and the value is the n tensors named with 0…n-1 in its place, stacked on a new first axis. " +
 			"`stored` is the format in the file when it differs from the value's: the loader converts once, before the first run. " +
 			"With `scale`, the loader multiplies each `block` of the stored matrix (its last two axes) by the element of that tensor (DeepSeek's weight_scale_inv; ragged edges allowed) before converting. " +
-			"With `quantise`, the loader then quantises each row (the last axis) in f32 as the op quantize does, with one block a row and a floor of 1e-12: the value is the codes, or, with `width`, the scales of rows of so many elements: f32 [.., 1]. " +
-			"With `quantise` and `block` but no `scale`, the loader quantises each block of rows and columns instead, as DeepSeek stores its weights: the value is the codes, or, with `rows` and `width`, the scales of matrices of that size.",
+			"With `quantise`, the loader then makes codes in f32 as the op quantize does, with a floor of 1e-12 and scales of the kind `quantise_scale`: one scale for each row (the last axis), or for each `quantise_block` of a matrix. " +
+			"The value is the codes, or, with `width`, and `rows` where there are blocks, the scales of matrices of that size, one element a row or block: f32, or f8e8m0 of the kind mx.",
 		Attrs: []AttrSpec{
 			{Name: "name", Kind: String, Required: true, Doc: "the tensor's name in the checkpoint"},
 			{Name: "stack", Kind: Int, Doc: "how many tensors are stacked; absent for one tensor as it is"},
 			{Name: "stored", Kind: Fmt, Doc: "format in the file, when the loader converts"},
 			{Name: "scale", Kind: String, Doc: "name of the tensor of block scales that the loader multiplies in"},
-			{Name: "block", Kind: Ints, Doc: "rows and columns that share one scale, stored or made by the loader"},
-			{Name: "quantise", Kind: Fmt, Doc: "format of the codes that the loader makes of each row"},
-			{Name: "width", Kind: Int, Doc: "elements of a stored row, where the value is the scales of rows or blocks"},
+			{Name: "block", Kind: Ints, Doc: "rows and columns that share one stored scale"},
+			{Name: "quantise", Kind: Fmt, Doc: "format of the codes that the loader makes"},
+			{Name: "quantise_block", Kind: Ints, Doc: "rows and columns that share one scale that the loader makes; absent, those of a row"},
+			{Name: "quantise_scale", Kind: String, Default: "exact", OneOf: []string{"exact", "mx"}, Doc: "what such a scale is, as quantize's attribute scale"},
+			{Name: "width", Kind: Int, Doc: "elements of a stored row, where the value is the scales"},
 			{Name: "rows", Kind: Int, Doc: "rows of a stored matrix, where the value is the scales of blocks"},
 		},
 		Check: func(in Input, results []Type) error {
-			q := in.Attrs.Format("quantise", format.Invalid)
-			blocks := q != format.Invalid && in.Attrs.Has("block") && !in.Attrs.Has("scale")
-			if in.Attrs.Has("rows") != (blocks && in.Attrs.Has("width")) {
-				return fmt.Errorf("weight: rows goes with quantise, block and width")
+			t := results[0]
+			if n := in.Attrs.Int("stack", -1); n != -1 && (len(t.Shape) == 0 || !t.Shape[0].Equal(shape.Const(n))) {
+				return fmt.Errorf("a weight stacked %d times has %d as its first dimension, found %s", n, n, t)
 			}
-			switch t := results[0]; {
-			case blocks && !in.Attrs.Has("width"):
-				if b := in.Attrs.Ints("block"); q.Bits() != 8 || t.Format != q || len(t.Shape) < 2 || len(b) != 2 || b[0] < 1 || b[1] < 1 {
-					return fmt.Errorf("weight: the codes of blocks [rows, columns] quantised to %s have that format, found %s with blocks %v", q, t, b)
-				}
-			case blocks:
-				b, w, n := in.Attrs.Ints("block"), in.Attrs.Int("width", 0), in.Attrs.Int("rows", 0)
-				r := len(t.Shape)
-				if q.Bits() != 8 || r < 2 || len(b) != 2 || b[0] < 1 || b[1] < 1 || w < 1 || n < 1 || t.Format != format.F32 ||
-					!t.Shape[r-1].Equal(shape.Const((w-1)/b[1]+1)) || !t.Shape[r-2].Equal(shape.Const((n-1)/b[0]+1)) {
-					return fmt.Errorf("weight: the scales of a matrix of %d by %d in blocks %v are f32, one a block, found %s", n, w, b, t)
-				}
-			case q != format.Invalid || in.Attrs.Has("width"):
-				last := shape.Const(-1)
-				if n := len(t.Shape); n > 0 {
-					last = t.Shape[n-1]
-				}
-				switch w := in.Attrs.Int("width", 0); {
-				case q == format.Invalid || q == format.Bool || q.Bits() > 8:
-					return fmt.Errorf("weight: quantise is a format of at most 8 bits, and width goes with it")
-				case in.Attrs.Has("width") && (w < 1 || t.Format != format.F32 || !last.Equal(shape.Const(1))):
-					return fmt.Errorf("weight: the scales of quantised rows are f32 [.., 1], found %s with width %d", t, w)
-				case !in.Attrs.Has("width") && (t.Format != q || len(t.Shape) == 0):
-					return fmt.Errorf("weight: the codes of rows quantised to %s have that format, found %s", q, t)
-				}
-			}
-			if n := in.Attrs.Int("stack", -1); n != -1 {
-				t := results[0]
-				if len(t.Shape) == 0 || !t.Shape[0].Equal(shape.Const(n)) {
-					return fmt.Errorf("a weight stacked %d times has %d as its first dimension, found %s", n, n, t)
-				}
-			}
-			if in.Attrs.Has("scale") != in.Attrs.Has("block") && !blocks {
+			if in.Attrs.Has("scale") != in.Attrs.Has("block") {
 				return fmt.Errorf("weight: scale and block go together")
 			}
-			return nil
+			return checkMade(in.Attrs, t)
 		},
 		Example: "%w = weight {name=\"model.norm.weight\"} : bf16[7168]",
 	}
@@ -148,6 +117,52 @@ var (
 		Example:  "yield(%y)",
 	}
 )
+
+// checkMade checks a weight that the loader quantises: its codes or their scales.
+func checkMade(a Attrs, t Type) error {
+	q := a.Format("quantise", format.Invalid)
+	if q == format.Invalid {
+		for _, name := range []string{"quantise_block", "quantise_scale", "width", "rows"} {
+			if a.Has(name) {
+				return fmt.Errorf("weight: %s goes with quantise", name)
+			}
+		}
+		return nil
+	}
+	block, rank, scale := a.Ints("quantise_block"), len(t.Shape), format.F32
+	if q == format.Bool || q.Bits() > 8 {
+		return fmt.Errorf("weight: quantise is a format of at most 8 bits, found %s", q)
+	}
+	if a.Str("quantise_scale", "exact") == "mx" {
+		if scale = format.F8E8M0; !q.IsMX() || !q.IsFloat() {
+			return errMX("weight", q)
+		}
+	}
+	if block != nil && (len(block) != 2 || block[0] < 1 || block[1] < 1 || rank < 2) {
+		return fmt.Errorf("weight: quantise_block is rows and columns of a matrix, found %v of %s", block, t)
+	}
+	if !a.Has("width") {
+		if a.Has("rows") || t.Format != q || rank == 0 {
+			return fmt.Errorf("weight: the codes of a weight quantised to %s have that format, found %s", q, t)
+		}
+		return nil
+	}
+	if a.Has("rows") != (block != nil) {
+		return fmt.Errorf("weight: scales of blocks state rows and width, those of rows width alone")
+	}
+	width, rows := a.Int("width", 0), a.Int("rows", 1)
+	if width < 1 || rows < 1 {
+		return fmt.Errorf("weight: a matrix of %d rows of %d elements has no scales", rows, width)
+	}
+	last := shape.Of(1)
+	if block != nil {
+		last = shape.Of((rows-1)/block[0]+1, (width-1)/block[1]+1)
+	}
+	if t.Format != scale || rank < len(last) || !t.Shape[rank-len(last):].Equal(last) {
+		return fmt.Errorf("weight: the scales of such rows are %s [.., %s], found %s", scale, last, t)
+	}
+	return nil
+}
 
 // axisOf brings a possibly negative axis into 0…rank-1.
 func axisOf(name string, axis int64, rank int) (int, error) {

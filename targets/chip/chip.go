@@ -348,19 +348,21 @@ type SyncWords struct {
 
 // Precision is a way to run a model's matrix products, chosen by --precision.
 type Precision struct {
-	// Name is f32, tf32, hf32, bf16, f16, fp8, w8a16 or w8a8.
+	// Name is one of PrecisionNames.
 	Name string
 	// Weight is the format that matrix weights are stored in, Activation that of the operand beside them.
 	Weight, Activation format.Format
 	// A, B and Acc are the matrix rate that is used: A for activations, B for weights.
 	A, B, Acc format.Format
+	// MX says that both operands are blocks along K with f8e8m0 scales, of as many elements as the engine takes ([Chip.ScaleBlock]).
+	MX bool
 	// Auto is the place in the order in which --precision auto tries, from 1; 0 when auto never takes it.
 	Auto  int
 	Range diag.Range
 }
 
 // PrecisionNames lists the words for [Precision.Name].
-var PrecisionNames = []string{"f32", "tf32", "hf32", "bf16", "f16", "fp8", "w8a16", "w8a8"}
+var PrecisionNames = []string{"f32", "tf32", "hf32", "bf16", "f16", "fp8", "mxfp8", "mxfp4", "w8a16", "w8a8"}
 
 // Derate is the part of a peak that was measured to be reached.
 type Derate struct {

@@ -7,9 +7,9 @@ import (
 	"math"
 )
 
-// BinaryVersion is the version of the binary form that Encode writes. Decode also reads oldestVersion: plans in which every step is a
-// launch.
-const BinaryVersion = 4
+// BinaryVersion is the version of the binary form that Encode writes. Decode also reads older ones: in oldestVersion every step is a
+// launch, and up to version 4 the loader quantises blocks only of weights without stored scales, by f32 scales.
+const BinaryVersion = 5
 
 const oldestVersion = 3
 
@@ -198,6 +198,10 @@ func (e *encoder) buffers(p *Plan) {
 			e.u8(uint8(s.Quantise))
 			e.bool(s.Scales)
 			e.s(s.Hash)
+			if e.version > 4 {
+				e.ints(s.QuantiseBlock)
+				e.bool(s.MX)
+			}
 		}
 		e.u(uint64(len(b.Data)))
 		e.b = append(e.b, b.Data...)

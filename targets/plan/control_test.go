@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"apogee/ir/diag"
+	"apogee/ir/format"
 	"apogee/targets/plan"
 )
 
@@ -97,15 +98,27 @@ func TestControl(t *testing.T) {
 	}
 }
 
-// The version before had launches only.
+// Version 3 had launches only, and up to version 4 the blocks of a weight that was not stored with scales were those that the loader makes.
 func TestOldVersion(t *testing.T) {
 	for name, p := range plans() {
-		q, err := plan.Decode(plan.EncodeVersion(p, 3))
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if !same(p, q) {
-			t.Errorf("%s is another plan now", name)
+		for _, version := range []uint32{3, 4} {
+			for i := range p.Buffers {
+				if s := p.Buffers[i].Source; s != nil {
+					s.Scale, s.Block, s.QuantiseBlock, s.MX = "", []int64{128, 64}, nil, false
+				}
+			}
+			q, err := plan.Decode(plan.EncodeVersion(p, version))
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			for i := range p.Buffers {
+				if s := p.Buffers[i].Source; s != nil && s.Quantise != format.Invalid {
+					s.Block, s.QuantiseBlock = nil, []int64{128, 64}
+				}
+			}
+			if !same(p, q) {
+				t.Errorf("version %d: %s is another plan now", version, name)
+			}
 		}
 	}
 }

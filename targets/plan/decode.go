@@ -272,6 +272,11 @@ func (d *decoder) buffers(p *Plan) {
 		b.First, b.Last = d.int(), d.int()
 		if d.bool() {
 			b.Source = &Source{Name: d.s(), Stack: d.i(), Stored: d.format(), Scale: d.s(), Block: d.intList(), Shape: d.intList(), Quantise: d.format(), Scales: d.bool(), Hash: d.s()}
+			if s := b.Source; d.version > 4 {
+				s.QuantiseBlock, s.MX = d.intList(), d.bool()
+			} else if s.Quantise != format.Invalid && s.Scale == "" {
+				s.QuantiseBlock, s.Block = s.Block, nil
+			}
 		}
 		if data := d.take(d.u()); len(data) > 0 {
 			b.Data = bytes.Clone(data)

@@ -187,6 +187,10 @@ func (r *textReader) bufferLine(w string, b *Buffer) {
 	}
 	if r.acceptWord("quantise") {
 		s.Quantise = r.format()
+		if r.acceptWord("blocks") {
+			s.QuantiseBlock = r.ints()
+		}
+		s.MX = r.acceptWord("mx")
 		s.Scales = r.acceptWord("scales")
 	}
 	if r.acceptWord("hash") {

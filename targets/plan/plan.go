@@ -105,14 +105,17 @@ type Source struct {
 	Stack  int64         // number of tensors stacked on a new first axis; 0 for one tensor as it is
 	Stored format.Format // format in the file
 	Scale  string        // tensor of block scales multiplied in, or ""
-	Block  []int64       // rows and columns that share one scale, of Scale or else of Quantise
+	Block  []int64       // rows and columns that share one scale of Scale
 	Shape  []int64       // shape in the file of one tensor
 	// Quantise is the format of the codes that each row (the last axis) is quantised to, in f32, after the scales: scale = max(largest
 	// magnitude, 1e-12) / largest code, code = x / scale rounded to nearest even. Invalid is none. The buffer holds the codes, or, if Scales
-	// is set, the f32 scales, one a row. With Block and no Scale it is blocks of the last two axes that are quantised, each with one scale.
-	Quantise format.Format
-	Scales   bool
-	Hash     string // SHA-256 of the stored bytes in hex, when they were at hand at compile time; else ""
+	// is set, the scales, one a row, in f32. With QuantiseBlock it is blocks of so many rows and columns that are quantised, each with one
+	// scale. MX makes scales powers of two, as [format.MXScale] does of the largest magnitude, and keeps them in f8e8m0.
+	Quantise      format.Format
+	QuantiseBlock []int64
+	MX            bool
+	Scales        bool
+	Hash          string // SHA-256 of the stored bytes in hex, when they were at hand at compile time; else ""
 }
 
 // Step launches one kernel, or says which steps run, and how often.

@@ -264,6 +264,13 @@ func (t *printer) buffersText() {
 			}
 			if s.Quantise != format.Invalid {
 				t.s(" quantise " + s.Quantise.String())
+				if len(s.QuantiseBlock) > 0 {
+					t.s(" blocks ")
+					t.ints(s.QuantiseBlock)
+				}
+				if s.MX {
+					t.s(" mx")
+				}
 				if s.Scales {
 					t.s(" scales")
 				}

@@ -99,7 +99,7 @@ func Sink() *plan.Plan {
 			Addr: int64(kind) * 4096, Size: 4096, Last: 1})
 	}
 	p.Buffers[plan.Weight].Source = &plan.Source{Name: "w.{}.weight", Stack: 4, Stored: format.F8E4M3FN, Scale: "w.{}.scale",
-		Block: []int64{128, 128}, Shape: []int64{8, 32}, Hash: "ab"}
+		Block: []int64{128, 128}, Shape: []int64{8, 32}, Quantise: format.F4E2M1, QuantiseBlock: []int64{1, 32}, MX: true, Hash: "ab"}
 	p.Buffers[plan.Const].Data = []byte("\x00\x01\x02 some hundred bytes of a table: sine, cosine, and what else a kernel reads from global memory")
 	p.Buffers = append(p.Buffers, plan.Buffer{Name: "scalar", Kind: plan.Input, Format: format.I32, Addr: 1 << 20, Size: 4096})
 	p.Steps = []plan.Step{

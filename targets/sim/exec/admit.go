@@ -164,5 +164,5 @@ func sameWeight(a, b *plan.Buffer) bool {
 		return false
 	}
 	return x == nil || x.Name == y.Name && x.Stack == y.Stack && x.Stored == y.Stored && x.Scale == y.Scale && x.Quantise == y.Quantise && x.Scales == y.Scales &&
-		slices.Equal(x.Block, y.Block) && slices.Equal(x.Shape, y.Shape)
+		slices.Equal(x.Block, y.Block) && slices.Equal(x.QuantiseBlock, y.QuantiseBlock) && x.MX == y.MX && slices.Equal(x.Shape, y.Shape)
 }

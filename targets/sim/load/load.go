@@ -72,12 +72,12 @@ func Find(b *plan.Buffer, w Weights) (*Source, error) {
 	}
 	elems := n // of the buffer for one tensor
 	if src.Quantise != format.Invalid {
-		if len(src.Shape) == 0 || src.Quantise == format.Bool || src.Quantise.Bits() != 8 || src.Scales && b.Format != format.F32 || !src.Scales && b.Format != src.Quantise {
+		if q := src.Quantise; len(src.Shape) == 0 || q == format.Bool || q.Bits() > 8 || src.MX && !(q.IsMX() && q.IsFloat()) || b.Format != madeFormat(src) {
 			return nil, fail(codeSource, "rows of %s[%s] cannot be quantised to %s in a buffer of %s", src.Stored, tensor.Dims(src.Shape), src.Quantise, b.Format)
 		}
 		block := quantiseBlock(src)
 		if block == nil {
-			return nil, fail(codeSource, "blocks of [%s] do not fit %s[%s]", tensor.Dims(src.Block), src.Stored, tensor.Dims(src.Shape))
+			return nil, fail(codeSource, "blocks of [%s] do not fit %s[%s]", tensor.Dims(src.QuantiseBlock), src.Stored, tensor.Dims(src.Shape))
 		}
 		if src.Scales {
 			elems = 1

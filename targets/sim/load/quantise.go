@@ -13,16 +13,26 @@ import (
 // rowFloor is the least magnitude that the scale of a row stands for, so that a row of zeros does not divide by zero.
 const rowFloor = 1e-12
 
-// quantiseBlock is the rows and columns that get one scale: those of the source where no stored scales have them, else a row. It is nil if the
-// source's do not fit its shape.
+// quantiseBlock is the rows and columns that get one scale: those of the source, else a row. It is nil if the source's do not fit its shape.
 func quantiseBlock(src *plan.Source) []int64 {
-	if src.Scale != "" || len(src.Block) == 0 {
+	if len(src.QuantiseBlock) == 0 {
 		return []int64{max(src.Shape[len(src.Shape)-1], 1)}
 	}
-	if len(src.Block) != 2 || len(src.Shape) < 2 || slices.Min(src.Block) < 1 {
+	if len(src.QuantiseBlock) != 2 || len(src.Shape) < 2 || slices.Min(src.QuantiseBlock) < 1 {
 		return nil
 	}
-	return src.Block
+	return src.QuantiseBlock
+}
+
+// madeFormat is the format of the codes or scales that a source asks for.
+func madeFormat(src *plan.Source) format.Format {
+	switch {
+	case !src.Scales:
+		return src.Quantise
+	case src.MX:
+		return format.F8E8M0
+	}
+	return format.F32
 }
 
 // quantise writes the codes of part i's rows or blocks, or their scales, as [plan.Source] says.
@@ -84,11 +94,17 @@ func (s *Source) quantise(ctx context.Context, dst []byte, i int, data []byte) e
 			}
 		}
 		for k := range scales {
-			scales[k] /= largest
+			if src.MX {
+				scales[k] = format.MXScale(src.Quantise, scales[k])
+			} else {
+				scales[k] /= largest
+			}
 		}
 		if src.Scales {
-			format.EncodeF32(format.F32, dst[done*4:][:len(scales)*4], scales, format.F32.DefaultMode())
-			done += len(scales)
+			f := madeFormat(src)
+			size := len(scales) * f.Bits() / 8
+			format.EncodeF32(f, dst[done:][:size], scales, f.DefaultMode())
+			done += size
 			first = last
 			continue
 		}
@@ -104,7 +120,13 @@ func (s *Source) quantise(ctx context.Context, dst []byte, i int, data []byte) e
 					}
 				}
 			}
-			format.EncodeF32(src.Quantise, dst[r*cols:][:cols], row, mode)
+			if bits := int64(src.Quantise.Bits()); cols*bits%8 == 0 {
+				format.EncodeF32(src.Quantise, dst[r*cols*bits/8:][:cols*bits/8], row, mode)
+				continue
+			}
+			for k, x := range row { // rows do not begin at whole bytes
+				format.Put(src.Quantise, dst, int(r*cols)+k, src.Quantise.EncodeMode(float64(x), mode))
+			}
 		}
 		first = last
 	}

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"math/rand"
@@ -75,7 +76,7 @@ func TestQuantise(t *testing.T) {
 // next matrix.
 func TestQuantiseBlocks(t *testing.T) {
 	r := rand.New(rand.NewSource(5))
-	src := plan.Source{Name: "w.{}", Stack: 2, Stored: format.BF16, Shape: []int64{3, 5, 11}, Quantise: format.F8E4M3FN, Block: []int64{2, 4}}
+	src := plan.Source{Name: "w.{}", Stack: 2, Stored: format.BF16, Shape: []int64{3, 5, 11}, Quantise: format.F8E4M3FN, QuantiseBlock: []int64{2, 4}}
 	w := weights{"w.0": random(t, r, format.BF16, 3, 5, 11), "w.1": random(t, r, format.BF16, 3, 5, 11)}
 	load := func(f format.Format, shape []int64, s plan.Source) []float64 {
 		b, err := Buffer(context.Background(), buffer(f, shape, s), w, Options{})
@@ -115,8 +116,53 @@ func TestQuantiseBlocks(t *testing.T) {
 			}
 		}
 	}
-	src.Block = []int64{2, 0}
+	src.QuantiseBlock = []int64{2, 0}
 	if _, err := Buffer(context.Background(), buffer(format.F32, []int64{2, 3, 3, 3}, src), w, Options{}); err == nil {
 		t.Error("blocks of no columns were loaded")
+	}
+}
+
+// MX blocks are those of package format, whose rule is the specification's, for numbers above the floor: also of weights that are stored as
+// codes with scales of their own, and of codes whose rows do not begin at whole bytes.
+func TestQuantiseMX(t *testing.T) {
+	r := rand.New(rand.NewSource(6))
+	const rows, cols = 6, 75
+	for _, q := range []format.Format{format.F8E4M3FN, format.F8E5M2, format.F6E3M2, format.F4E2M1} {
+		for _, stored := range []format.Format{format.F32, format.BF16, format.F8E4M3FN} {
+			src := plan.Source{Name: "w", Stored: stored, Shape: []int64{rows, cols}}
+			w := weights{"w": random(t, r, stored, rows, cols)}
+			if stored == format.F8E4M3FN {
+				src.Scale, src.Block = "s", []int64{4, 64}
+				w["s"] = random(t, r, format.F32, 2, 2)
+			}
+			load := func(f format.Format, cols int64, s plan.Source) []byte {
+				b, err := Buffer(context.Background(), buffer(f, []int64{rows, cols}, s), w, Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return b
+			}
+			x := make([]float32, rows*cols)
+			format.DecodeF32(format.F32, x, load(format.F32, cols, src))
+			src.Quantise, src.QuantiseBlock, src.MX = q, []int64{1, format.MXBlock}, true
+			codes := load(q, cols, src)
+			src.Scales = true
+			scales := load(format.F8E8M0, 3, src)
+			wantCodes, wantScales := make([]byte, len(codes)), make([]byte, len(scales))
+			if err := format.MXQuantise(q, wantCodes, wantScales, x, cols); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(codes, wantCodes) || !bytes.Equal(scales, wantScales) {
+				t.Errorf("%s stored as %s: other blocks than format's", q, stored)
+			}
+		}
+	}
+	for _, bad := range []struct {
+		q, f format.Format
+	}{{format.I8, format.F8E8M0}, {format.F8E4M3FN, format.F32}} {
+		src := plan.Source{Name: "w", Stored: format.F32, Shape: []int64{2, 2}, Quantise: bad.q, MX: true, Scales: true}
+		if _, err := Buffer(context.Background(), buffer(bad.f, []int64{2, 1}, src), weights{"w": random(t, r, format.F32, 2, 2)}, Options{}); err == nil {
+			t.Errorf("scales of %s were loaded into %s", bad.q, bad.f)
+		}
 	}
 }
