@@ -44,7 +44,7 @@ func TestQuantisedProductBound(t *testing.T) {
 	for i := range wv {
 		wv[i] = codes[i] * scale[i%k/128]
 	}
-	for _, c := range []struct{ precision, chip string }{{"fp8", "nvidia-h100"}, {"w8a8", "nvidia-h100"}, {"w8a8", "ascend-910b"}, {"w8a8", "loongson-3c6000"}} {
+	for _, c := range []struct{ precision, chip string }{{"fp8", "nvidia-h100"}, {"w8a8", "nvidia-h100"}, {"w8a8", "ascend-910b"}, {"w8a8", "loongson-3c6000"}, {"mxfp8", "ascend-950pr"}, {"mxfp4", "ascend-950pr"}} {
 		k8 := m.Clone()
 		rep, err := passes.Run(context.Background(), k8, passes.Default(1), passes.Options{Chip: loadChip(t, c.chip), Precision: c.precision, Verify: true})
 		if err != nil {
@@ -59,10 +59,16 @@ func TestQuantisedProductBound(t *testing.T) {
 			t.Fatal(err)
 		}
 		y, _ := out["y"].F64s()
-		// A code of i8 is off by half a step of most/127; one of f8e4m3fn by 2⁻⁴ of itself, or half the least subnormal step.
+		// A code of i8 is off by half a step of most/127; one of f8e4m3fn by 2⁻⁴ of itself, or half the least subnormal step. Beside a power
+		// of two an element may be up to 512 or 8 and saturates at 448 or 6: it is off by an eighth or a quarter.
 		errorOf := func(v, most float64) float64 {
-			if c.precision == "w8a8" {
+			switch c.precision {
+			case "w8a8":
 				return most / 254
+			case "mxfp8":
+				return math.Max(math.Abs(v)/8, math.Ldexp(most, -8-10))
+			case "mxfp4":
+				return math.Max(math.Abs(v)/4, most/4/4)
 			}
 			return math.Max(math.Abs(v)/16, most/448*math.Ldexp(1, -10))
 		}
@@ -79,9 +85,14 @@ func TestQuantisedProductBound(t *testing.T) {
 				for i := range k {
 					xr, wr := x[r*k:(r+1)*k], wv[f*k:(f+1)*k]
 					lo, hi := 0, k
-					dw := errorOf(wr[i], most(wr))
-					if c.precision == "fp8" {
+					switch c.precision {
+					case "fp8":
 						lo, hi = i/128*128, (i/128+1)*128
+					case "mxfp8", "mxfp4":
+						lo, hi = i/32*32, (i/32+1)*32
+					}
+					dw := errorOf(wr[i], most(wr[lo:hi]))
+					if c.precision == "fp8" {
 						dw = 0 // the weight is stored so
 					}
 					dx := errorOf(xr[i], most(xr[lo:hi]))

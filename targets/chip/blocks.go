@@ -371,6 +371,8 @@ var usual = []Precision{
 	{Name: "tf32", Weight: format.F32, Activation: format.F32, A: format.TF32, B: format.TF32, Acc: format.F32},
 	{Name: "hf32", Weight: format.F32, Activation: format.F32, A: format.HF32, B: format.HF32, Acc: format.F32},
 	{Name: "fp8", Weight: format.F8E4M3FN, Activation: format.F8E4M3FN, A: format.F8E4M3FN, B: format.F8E4M3FN, Acc: format.F32},
+	{Name: "mxfp8", Weight: format.F8E4M3FN, Activation: format.F8E4M3FN, A: format.F8E4M3FN, B: format.F8E4M3FN, Acc: format.F32, MX: true},
+	{Name: "mxfp4", Weight: format.F4E2M1, Activation: format.F4E2M1, A: format.F4E2M1, B: format.F4E2M1, Acc: format.F32, MX: true},
 	{Name: "w8a16", Weight: format.I8, Activation: format.BF16, A: format.BF16, B: format.BF16, Acc: format.F32},
 	{Name: "w8a16", Weight: format.I8, Activation: format.F16, A: format.F16, B: format.F16, Acc: format.F32},
 	{Name: "w8a8", Weight: format.I8, Activation: format.I8, A: format.I8, B: format.I8, Acc: format.I32},
@@ -389,7 +391,7 @@ func (r *reader) finish() {
 			if u.Name != name {
 				continue
 			}
-			if _, rate, ok := c.MatrixAcc(u.A, u.B, u.Acc); ok {
+			if _, rate, ok := c.MatrixAcc(u.A, u.B, u.Acc); ok && (!u.MX || c.ScaleBlock(u.A, u.B) > 0) {
 				u.Range = rate.Range
 				all = append(all, u)
 				break
@@ -399,7 +401,7 @@ func (r *reader) finish() {
 	for i := range all {
 		for _, u := range usual {
 			if u.Name == all[i].Name {
-				all[i].Auto = u.Auto
+				all[i].Auto, all[i].MX = u.Auto, u.MX
 			}
 		}
 		if r.auto != nil {

@@ -275,6 +275,10 @@ func checkPrecisions(c *Chip, l *diag.List) {
 			l.Errorf(codePrecision, p.Range, "precision %s needs a matrix rate %s, %s -> %s", p.Name, p.A, p.B, p.Acc)
 			continue
 		}
+		if p.MX && c.ScaleBlock(p.A, p.B) == 0 {
+			l.Errorf(codePrecision, p.Range, "precision %s needs a matrix rate %s, %s -> %s that multiplies scales", p.Name, p.A, p.B, p.Acc).
+				Helpf("add to the rate: scale f8e8m0 NUMBER")
+		}
 		// Activations are made by vector engines, in f32 if they do not compute in the format.
 		to := p.A
 		if to == format.TF32 || to == format.HF32 {

@@ -377,3 +377,31 @@ func TestPrecisions(t *testing.T) {
 		t.Errorf("the precision block is lost: %+v", p)
 	}
 }
+
+// The precisions of MX blocks are those of chips whose engines multiply with the scales of such blocks, and auto takes none of them.
+func TestBlockPrecisions(t *testing.T) {
+	for _, name := range chips.List() {
+		c, err := Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range c.EnginesOf(Matrix) {
+			for _, r := range e.Matrix {
+				if want, ok := map[format.Format]string{format.F8E4M3FN: "mxfp8", format.F4E2M1: "mxfp4"}[r.A]; ok && r.A == r.B {
+					p, has := c.Precision(want)
+					if has != (r.Scale == format.F8E8M0) || has && (!p.MX || p.Auto > 0 || c.ScaleBlock(p.A, p.B) != int64(r.ScaleBlock)) {
+						t.Errorf("%s: %s is %+v, with scales %s %d", name, want, p, r.Scale, r.ScaleBlock)
+					}
+				}
+			}
+		}
+		if _, ok := c.Precision("mxfp8"); ok && c.ScaleBlock(format.F8E4M3FN, format.F8E4M3FN) == 0 {
+			t.Errorf("%s has mxfp8 without scales", name)
+		}
+	}
+	c, _ := with(t, `
+  precision mxfp8 { weight f16; activation f16; rate f16, f16 -> f32 }`)
+	if err := Check(c).Err(); err == nil || !strings.Contains(err.Error(), "needs a matrix rate f16, f16 -> f32 that multiplies scales") {
+		t.Errorf("scales that the rate lacks: %v", err)
+	}
+}

@@ -218,7 +218,7 @@ func positionsOf(p ...int64) *tensor.Tensor {
 
 // limits are what a precision may be off, as a part of the spread of the scores: rms over a prefill. Routing flips among random experts,
 // which costs more than any rounding, so models with experts are held to less.
-var limits = map[string][2]float64{"f32": {1e-4, 1e-4}, "bf16": {0.03, 0.8}, "f16": {0.004, 0.6}, "tf32": {0.004, 0.6}, "hf32": {0.004, 0.6}, "fp8": {0.12, 1}, "w8a16": {0.06, 0.9}, "w8a8": {0.12, 1}}
+var limits = map[string][2]float64{"f32": {1e-4, 1e-4}, "bf16": {0.03, 0.8}, "f16": {0.004, 0.6}, "tf32": {0.004, 0.6}, "hf32": {0.004, 0.6}, "fp8": {0.12, 1}, "mxfp8": {0.12, 1}, "mxfp4": {0.6, 1.4}, "w8a16": {0.06, 0.9}, "w8a8": {0.12, 1}}
 
 func checkKind(t *testing.T, k *kind) {
 	dir := t.TempDir()

@@ -107,6 +107,8 @@ func (m *Model) how(p chip.Precision) string {
 		return "weights quantised to FP8, one scale for 128 x 128; activations for 128 elements; products in FP8"
 	case "w8a8":
 		return stored + " requantised to i8, one scale a row; activations to i8, one scale a token; products in i8"
+	case "mxfp8", "mxfp4":
+		return stored + " requantised to MX blocks of " + p.B.String() + ", one power of two for so many elements as the engine takes; activations as well; products in the engine's own blocks"
 	case "w8a16":
 		return stored + " requantised to i8, one scale a row, and brought to " + p.A.String() + " on the way to each product"
 	}
