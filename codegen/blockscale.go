@@ -7,7 +7,8 @@ import (
 )
 
 // Engines that take block scales themselves, as for the OCP's MX formats, read a tile of them beside each tile of codes: one for each row and
-// block of K. The scales take the way of the operand that they belong to, into the same memory.
+// block of K. The scales take the way of the operand that they belong to, into the same memory: all of a tile's to the first memory on the
+// way, a step's share from there.
 
 // scaleStep is what a part of K must be a multiple of so that it has scales of its own; 0 where the engine takes none.
 func (p *product) scaleStep() int64 {
@@ -43,18 +44,18 @@ func (c *contraction) blocksWithin(p *product, part extent) extent {
 	return c.blocksOf(p, part.start.Add(c.depth()[0].start.Scale(-1)), part.max, c.blocksOfDepth(p).n)
 }
 
-// scalesOfRows loads the scales of the tile's rows for some blocks of K.
-func (c *contraction) scalesOfRows(p *product, blocks extent, slots int) tile.View {
-	k := axisPart{len(p.sa.Type.Shape) - 1, blocks}
-	return c.b.operand(p.sa, c.side(p, axisM, p.inA), nil, []axisPart{k}, p.engine.A, slots)
+// scalesOfRows loads the scales of the tile's rows, for all of K that a block sums: a step's share of them would be a few bytes a row.
+func (c *contraction) scalesOfRows(p *product) tile.View {
+	k := axisPart{len(p.sa.Type.Shape) - 1, c.blocksOfDepth(p)}
+	return c.b.operand(p.sa, c.side(p, axisM, p.inA), nil, []axisPart{k}, p.engine.A, c.once)
 }
 
-// scalesOfColumns loads the scales of the tile's columns for some blocks of K.
-func (c *contraction) scalesOfColumns(p *product, blocks extent, group plan.Val) tile.View {
+// scalesOfColumns does so for the tile's columns.
+func (c *contraction) scalesOfColumns(p *product, group plan.Val) tile.View {
 	var batch []axisPart
 	if p.offset != nil {
 		batch = []axisPart{{0, extent{group, plan.C(1), 1}}}
 	}
-	k := axisPart{len(p.sb.Type.Shape) - 1, blocks}
-	return c.b.operand(p.sb, c.side(p, axisN, p.inB), batch, []axisPart{k}, p.engine.B, c.slots)
+	k := axisPart{len(p.sb.Type.Shape) - 1, c.blocksOfDepth(p)}
+	return c.b.operand(p.sb, c.side(p, axisN, p.inB), batch, []axisPart{k}, p.engine.B, c.once)
 }

@@ -103,6 +103,7 @@ type contraction struct {
 	kext             []int64 // step of each summed axis
 	part             []extent
 	lefts, rowScales map[*ir.Value]tile.View // resident tiles of left operands, and scales of their rows
+	colScales        []tile.View             // of each product, where the engine takes them
 	split            plan.Val                // which part of K the block sums
 	temps            []int                   // where split sums go
 }
@@ -302,8 +303,8 @@ func (c *contraction) loadLefts() {
 		}
 		if !p.native {
 			c.rowScales[p.sa] = c.loadRowScales(p)
-		} else if c.resident {
-			c.rowScales[p.sa] = c.scalesOfRows(p, c.blocksOfDepth(p), c.once)
+		} else {
+			c.rowScales[p.sa] = c.scalesOfRows(p)
 		}
 	}
 }
@@ -316,6 +317,12 @@ func (c *contraction) tile(group plan.Val) {
 		for _, p := range c.ps {
 			dims := []int64{c.extOf(axisM), c.extOf(axisN)}
 			p.acc = b.New("acc", b.T.Mem(p.engine.Acc), p.rate.Acc, dims, []plan.Val{c.size(axisM), c.size(axisN)}, c.accs)
+		}
+		c.colScales = make([]tile.View, len(c.ps))
+		for i, p := range c.ps {
+			if p.native {
+				c.colScales[i] = c.scalesOfColumns(p, group)
+			}
 		}
 		if c.scaled() {
 			c.promoted(group)
@@ -434,16 +441,11 @@ func (c *contraction) load(parts []extent, group plan.Val) stepTiles {
 		if !p.native {
 			continue
 		}
-		within := c.blocksWithin(p, parts[0])
-		k := extent{within.start.Add(c.blocksOfDepth(p).start), within.n, within.max}
+		k := c.blocksWithin(p, parts[0])
 		if _, ok := s.rowScales[p.sa]; !ok {
-			if whole, ok := c.rowScales[p.sa]; ok {
-				s.rowScales[p.sa] = whole.Slice(1, within.start, within.n)
-			} else {
-				s.rowScales[p.sa] = c.scalesOfRows(p, k, c.slots)
-			}
+			s.rowScales[p.sa] = c.rowScales[p.sa].Slice(1, k.start, k.n)
 		}
-		s.colScales[i] = c.scalesOfColumns(p, k, group)
+		s.colScales[i] = c.colScales[i].Slice(1, k.start, k.n)
 	}
 	return s
 }

@@ -117,7 +117,7 @@ func (x *tiler) find(tight float64) (tiling, bool) {
 			for _, splits := range x.splits(mt, nt) {
 				for v := 0; v < 24; v++ {
 					t := tiling{mt: mt, nt: nt, splits: splits, resident: v&1 == 0, accs: 1 + v>>1&1, once: 1 + v>>2&1, slots: 2 << (v >> 3)}
-					if t.once > 1 && !t.resident && !x.c.scaled() {
+					if t.once > 1 && !t.resident && !x.c.scaled() && !p.native {
 						continue
 					}
 					if t.resident && len(p.kSize) > 1 && x.c.scaled() {
@@ -277,15 +277,11 @@ func (x *tiler) fits(t *tiling, gk int64, tight float64) bool {
 		}
 		used[way[0]] += slots * bytes(rows*k, e)
 	}
-	scales := func(way []int, q *product, s *ir.Value, rows int64, resident bool) {
+	scales := func(way []int, q *product, s *ir.Value, rows int64) {
 		if !q.native {
 			return
 		}
-		slots, k := float64(t.slots), t.kp
-		if resident {
-			slots, k = float64(t.once), x.k
-		}
-		used[way[0]] += slots * bytes(rows*blocks(k), bits(s))
+		used[way[0]] += float64(t.once) * bytes(rows*blocks(x.k), bits(s))
 		for _, w := range way[1:] {
 			used[w] += 2 * bytes(rows*blocks(t.kt), bits(s))
 		}
@@ -334,7 +330,7 @@ func (x *tiler) fits(t *tiling, gk int64, tight float64) bool {
 			for _, w := range x.wayA[1:] {
 				used[w] += 2 * bytes(t.mt*t.kt, bits(q.a))
 			}
-			scales(x.wayA, q, q.sa, t.mt, t.resident)
+			scales(x.wayA, q, q.sa, t.mt)
 			if !isLeaf(q.a) {
 				k := t.kp
 				if t.resident {
@@ -347,7 +343,7 @@ func (x *tiler) fits(t *tiling, gk int64, tight float64) bool {
 		for _, w := range x.wayB[1:] {
 			used[w] += 2 * bytes(t.nt*t.kt, bits(q.b))
 		}
-		scales(x.wayB, q, q.sb, t.nt, false)
+		scales(x.wayB, q, q.sb, t.nt)
 		if !isLeaf(q.b) {
 			used[x.vec] += float64(x.prologue) * bytes(t.nt*t.kp, 32)
 		}
