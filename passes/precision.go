@@ -16,7 +16,7 @@ import (
 var precisionInfo = &Info{
 	Name: "precision",
 	Doc: "Gives matrix products the formats that --precision asks for. f32 makes all of the model f32: nothing is rounded to a narrower float but what a function takes and gives, and products of codes that the model states become products of what the codes stand for. " +
-		"tf32 and hf32 make it f32 as well, and round the operands of products as the matrix engine does. bf16 and f16 cast operands of products, except f32 ones that were widened on purpose, such as a router's. fp8 quantises, in blocks of K, the activations that meet a weight stored in FP8 with block scales; in a model that stores none, weights are quantised at load, 128 by 128 elements to a scale. mxfp8 and mxfp4 quantise weights at load and activations to f8e4m3fn or f4e2m1 in the MX blocks of the engine, so many elements of K to a power of two. w8a16 has the loader quantise each row of weights to i8, and multiplies what the codes stand for in 16 bits. w8a8 quantises each row of weights at load and of activations to i8. " +
+		"tf32 and hf32 make it f32 as well, and round the operands of products as the matrix engine does. bf16 and f16 cast operands of products, except f32 ones that were widened on purpose, such as a router's. fp8 quantises, in blocks of K, the activations that meet a weight stored in FP8 with block scales; in a model that stores none, weights are quantised at load, 128 by 128 elements to a scale. hif8 casts weights at load and the activations that meet them, without scales, which a format of such a range does not need. mxfp8 and mxfp4 quantise weights at load and activations to f8e4m3fn or f4e2m1 in the MX blocks of the engine, so many elements of K to a power of two. w8a16 has the loader quantise each row of weights to i8, and multiplies what the codes stand for in 16 bits. w8a8 quantises each row of weights at load and of activations to i8. " +
 		"Casts and scales of weights move into the weight, so that the loader does them once.",
 	Rules: rewrite.Join(rewrite.Set{widenFloats, castOperands, quantiseProduct, quantiseWeight, moveQuantise, dequantiseProduct}, loadRules),
 	run:   setPrecision,
@@ -188,7 +188,7 @@ func setPrecision(p *Pass) error {
 				return err
 			}
 			narrow(p, f, want.A, want.B)
-		case "fp8", "w8a8", "mxfp8", "mxfp4":
+		case "fp8", "hif8", "w8a8", "mxfp8", "mxfp4":
 			if err := quantised(p, f, want, quantiseAll); err != nil {
 				return err
 			}

@@ -130,6 +130,9 @@ func (q *quantiser) one(o *ir.Op) error {
 	}
 	q.fired++
 	b := ir.At(o)
+	if want.Name == "hif8" {
+		return q.cast(o, b)
+	}
 	var codes, scale *ir.Value
 	var block []int64
 	if made {
@@ -171,6 +174,24 @@ func (q *quantiser) one(o *ir.Op) error {
 	y.Name = o.Result(0).Name
 	o.Result(0).ReplaceAllUses(y)
 	o.Erase()
+	return nil
+}
+
+// cast gives a product's operands a format that has range enough to do without scales. What is larger than its largest number becomes that.
+func (q *quantiser) cast(o *ir.Op, b *ir.Builder) error {
+	out := o.Result(0).Type.Format
+	for i, f := range []format.Format{q.want.A, q.want.B} {
+		attrs := ir.A("format", f)
+		if !loaded(o.Arg(i)) {
+			attrs = ir.A("format", f, "saturate", true)
+		}
+		v := b.Op(op.Cast, attrs, o.Arg(i))
+		if b.Err != nil {
+			return b.Err
+		}
+		o.SetArg(i, v)
+	}
+	setFormat(o, out)
 	return nil
 }
 

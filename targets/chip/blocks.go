@@ -371,6 +371,7 @@ var usual = []Precision{
 	{Name: "tf32", Weight: format.F32, Activation: format.F32, A: format.TF32, B: format.TF32, Acc: format.F32},
 	{Name: "hf32", Weight: format.F32, Activation: format.F32, A: format.HF32, B: format.HF32, Acc: format.F32},
 	{Name: "fp8", Weight: format.F8E4M3FN, Activation: format.F8E4M3FN, A: format.F8E4M3FN, B: format.F8E4M3FN, Acc: format.F32},
+	{Name: "hif8", Weight: format.HIF8, Activation: format.HIF8, A: format.HIF8, B: format.HIF8, Acc: format.F32},
 	{Name: "mxfp8", Weight: format.F8E4M3FN, Activation: format.F8E4M3FN, A: format.F8E4M3FN, B: format.F8E4M3FN, Acc: format.F32, MX: true},
 	{Name: "mxfp4", Weight: format.F4E2M1, Activation: format.F4E2M1, A: format.F4E2M1, B: format.F4E2M1, Acc: format.F32, MX: true},
 	{Name: "w8a16", Weight: format.I8, Activation: format.BF16, A: format.BF16, B: format.BF16, Acc: format.F32},

@@ -362,7 +362,7 @@ type Precision struct {
 }
 
 // PrecisionNames lists the words for [Precision.Name].
-var PrecisionNames = []string{"f32", "tf32", "hf32", "bf16", "f16", "fp8", "mxfp8", "mxfp4", "w8a16", "w8a8"}
+var PrecisionNames = []string{"f32", "tf32", "hf32", "bf16", "f16", "fp8", "hif8", "mxfp8", "mxfp4", "w8a16", "w8a8"}
 
 // Derate is the part of a peak that was measured to be reached.
 type Derate struct {

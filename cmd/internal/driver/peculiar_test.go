@@ -83,30 +83,7 @@ func TestPeculiarities(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			run := func(with string) ([]byte, float64) {
-				one, l := chip.Read(diag.NewSource("x.chip", []byte(fmt.Sprintf("chip \"x\" {\n extends %q\n %s\n}\n", c.base, with))), chip.Shipped)
-				if err := l.Err(); err != nil {
-					t.Fatal(err)
-				}
-				m, err := Open(path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer m.Close()
-				out, p, err := m.Run(context.Background(), Request{Chip: one, Precision: c.precision}, in, exec.Options{Guard: true})
-				if err != nil {
-					t.Fatal(err)
-				}
-				r, err := clock.Run(p, one, clock.Options{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				b, err := out["y"].Bytes()
-				if err != nil {
-					t.Fatal(err)
-				}
-				return b, r.Seconds
-			}
+			run := func(with string) ([]byte, float64) { return runOn(t, path, c.base, with, c.precision, in, "y") }
 			bits, seconds := run("")
 			otherBits, otherSeconds := run(c.with)
 			if again, _ := run(""); !bytes.Equal(bits, again) {
@@ -119,5 +96,59 @@ func TestPeculiarities(t *testing.T) {
 				t.Errorf("both take %g s", seconds)
 			}
 		})
+	}
+}
+
+// runOn runs a model on a chip with a statement over its file, and gives the bits of a result and the simulated time.
+func runOn(t *testing.T, path, base, with, precision string, in Tensors, result string) ([]byte, float64) {
+	t.Helper()
+	one, l := chip.Read(diag.NewSource("x.chip", []byte(fmt.Sprintf("chip \"x\" {\n extends %q\n %s\n}\n", base, with))), chip.Shipped)
+	if err := l.Err(); err != nil {
+		t.Fatal(err)
+	}
+	out, p, err := open(t, path).Run(context.Background(), Request{Chip: one, Precision: precision}, in, exec.Options{Guard: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := clock.Run(p, one, clock.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := out[result].Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, r.Seconds
+}
+
+// TestPeculiarFormats holds the same of formats that a model's weights are brought to: of HiF8, and of MX codes with the blocks of the
+// engine that takes their scales.
+func TestPeculiarFormats(t *testing.T) {
+	const example = "../../../examples/r1-nano"
+	tokens, err := tensor.FromI64(format.I32, []int64{1, 12}, []int64{6, 12, 18, 15, 18, 8, 22, 9, 9, 23, 16, 18})
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := func(f string, n int) string {
+		return fmt.Sprintf("engine cube { rate %s, %s -> f32 { scale f8e8m0 %d assumed \"a test\" } }", f, f, n)
+	}
+	seen := map[string]string{}
+	for _, c := range []struct{ name, with, precision string }{
+		{"bf16", "", "bf16"},
+		{"FP8 with scales of blocks of 128", "", "fp8"},
+		{"HiF8", "", "hif8"},
+		{"MXFP8", "", "mxfp8"},
+		{"MXFP8 in blocks of 16", blocks("f8e4m3fn", 16), "mxfp8"},
+		{"MXFP4", "", "mxfp4"},
+		{"MXFP4 in blocks of 64", blocks("f4e2m1", 64), "mxfp4"},
+	} {
+		bits, _ := runOn(t, example, "ascend-950pr", c.with, c.precision, Tensors{"tokens": tokens}, "logits")
+		if again, _ := runOn(t, example, "ascend-950pr", c.with, c.precision, Tensors{"tokens": tokens}, "logits"); !bytes.Equal(bits, again) {
+			t.Errorf("%s: the same chip gives other bits", c.name)
+		}
+		if same := seen[string(bits)]; same != "" {
+			t.Errorf("%s gives the bits of %s", c.name, same)
+		}
+		seen[string(bits)] = c.name
 	}
 }

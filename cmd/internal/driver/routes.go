@@ -94,7 +94,7 @@ func ReadProblems(path string, most int) ([]Problem, error) {
 }
 
 // how says what a precision does with what the model stores.
-func (m *Model) how(p chip.Precision) string {
+func (m *Model) how(c *chip.Chip, p chip.Precision) string {
 	stored := "weights"
 	if m.StoresFP8() {
 		stored = "FP8 weights"
@@ -107,8 +107,11 @@ func (m *Model) how(p chip.Precision) string {
 		return "weights quantised to FP8, one scale for 128 x 128; activations for 128 elements; products in FP8"
 	case "w8a8":
 		return stored + " requantised to i8, one scale a row; activations to i8, one scale a token; products in i8"
+	case "hif8":
+		return stored + " brought to HiF8 when loaded, activations on the way to products; no scales; products in HiF8"
 	case "mxfp8", "mxfp4":
-		return stored + " requantised to MX blocks of " + p.B.String() + ", one power of two for so many elements as the engine takes; activations as well; products in the engine's own blocks"
+		n := c.ScaleBlock(p.A, p.B)
+		return fmt.Sprintf("%s requantised to %s, one power of two for %d elements; activations likewise; products in the codes, scaled by the engine", stored, p.B, n)
 	case "w8a16":
 		return stored + " requantised to i8, one scale a row, and brought to " + p.A.String() + " on the way to each product"
 	}
@@ -132,7 +135,7 @@ func (m *Model) Routes(ctx context.Context, req Request, opt RouteOptions) ([]Ro
 	var ids []int32
 	var want Tensors
 	for _, p := range req.Chip.Precisions {
-		r := Route{Precision: p, Auto: p.Name == auto.Name, How: m.how(p), Error: math.NaN(), Same: math.NaN(), Right: math.NaN()}
+		r := Route{Precision: p, Auto: p.Name == auto.Name, How: m.how(req.Chip, p), Error: math.NaN(), Same: math.NaN(), Right: math.NaN()}
 		req := req
 		req.Precision = p.Name
 		step("timing at " + p.Name)
