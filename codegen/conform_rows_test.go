@@ -240,9 +240,11 @@ func TestPowerScales(t *testing.T) {
 			} {
 				for _, k := range []kindOf{normal, special} {
 					for _, fm := range []format.Format{format.F32, format.F16} {
-						o := f.Create(op.Quantize, ir.A("block", s.block, "format", q, "scale", "mx", "floor", 1e-12), f.input(k, 4, fm, s.x...))
-						f.out(exact, o.Results()...)
-						f.out(exact, f.Cast(o.Result(1), format.F8E8M0))
+						for _, kind := range []string{"mx", "ue8m0"} {
+							o := f.Create(op.Quantize, ir.A("block", s.block, "format", q, "scale", kind, "floor", 1e-12), f.input(k, 4, fm, s.x...))
+							f.out(exact, o.Results()...)
+							f.out(exact, f.Cast(o.Result(1), format.F8E8M0))
+						}
 					}
 				}
 			}

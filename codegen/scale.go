@@ -66,24 +66,28 @@ func (e *eval) quantize(o *ir.Op, v *ir.Value) *local {
 	s, q := e.allocFor(scale), e.allocFor(codes)
 	block := o.Attrs.Ints("block")
 	f := codes.Type.Format
-	largest := f.Info().MaxFinite
-	if f.IsInt() {
-		largest = float64(f.MaxInt())
-	}
 	e.blocks(x, block, src, s.v, func(y, t tile.View) { e.foldBlocks(y, t, len(x.Type.Shape)-len(block), block) })
 	e.vec(plan.VMax, s.v, o.Attrs.Float("floor", 1e-4), s.v)
 	fn, by := plan.VDiv, s // what each element is divided by, or multiplied with
-	if o.Attrs.Str("scale", "exact") == "mx" {
-		bits := s.v
-		bits.Format = format.I32
+	kind := o.Attrs.Str("scale", "exact")
+	bits := s.v
+	bits.Format = format.I32
+	if kind != "mx" {
+		e.vec(plan.VDiv, s.v, f.LargestCode(), s.v)
+	}
+	if kind == "ue8m0" { // up to the next power of two; what is no number is an infinity
+		e.vec(plan.VMin, bits, 0x7F800000, bits)
+		e.vec(plan.VAdd, bits, 0x007FFFFF, bits)
+	}
+	if kind != "exact" {
 		e.vec(plan.VAnd, bits, 0x7F800000, bits)
-		e.vec(plan.VMul, s.v, float64(format.MXScale(f, 1)), s.v)
+		if kind == "mx" {
+			e.vec(plan.VMul, s.v, float64(format.MXScale(f, 1)), s.v)
+		}
 		// The reciprocal of a power of two is exact, and multiplying by it is as dividing.
 		fn, by = plan.VMul, e.alloc("reciprocal", format.F32, s.dims, s.v.Size, 1)
 		defer e.giveBack(by)
 		e.vec(plan.VDiv, by.v, 1, tile.View{}, s.v)
-	} else {
-		e.vec(plan.VDiv, s.v, largest, s.v)
 	}
 	t := wide // what is divided is not needed again
 	if t == nil {

@@ -153,8 +153,11 @@ func (q *quantiser) one(o *ir.Op) error {
 		codes, scale, block = d.Arg(0), b.Cast(d.Arg(1), format.F32), d.Attrs.Ints("block")
 	}
 	kind := "exact"
-	if want.MX {
+	switch {
+	case want.MX:
 		kind = "mx"
+	case !made:
+		kind = w.Def().Attrs.Str("activations", "exact")
 	}
 	act := b.Create(op.Quantize, ir.A("block", []int64{block[1]}, "format", want.A, "scale", kind), x)
 	if act == nil {

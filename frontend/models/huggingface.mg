@@ -38,6 +38,11 @@ def plain(name: string) -> bool {
   }
 }
 
+// What the scales of activations are that are quantised to meet codes.
+def activation_scales() -> string {
+  if config.quantization_config.scale_fmt == none { "exact" } else { "ue8m0" }
+}
+
 // The matrix NAME.weight, stored [N, D].
 def matrix(name: string, N: int, D: int) -> act[N, D] {
   if plain(name) {
@@ -47,7 +52,7 @@ def matrix(name: string, N: int, D: int) -> act[N, D] {
     let block = config.quantization_config.weight_block_size
     weight codes: f8e4m3fn[N, D] = "{name}.weight"
     weight scale: f32[ceil(N / block[0]), ceil(D / block[1])] = "{name}.weight_scale_inv"
-    dequantize(codes, scale, block=block, format=act)
+    dequantize(codes, scale, block=block, format=act, activations=activation_scales())
   }
 }
 
@@ -60,7 +65,7 @@ def matrices(name: string, part: string, E: int, N: int, D: int) -> act[E, N, D]
     let block = config.quantization_config.weight_block_size
     weight codes[e in 0..E]: f8e4m3fn[N, D] = "{name}.{e}.{part}.weight"
     weight scale[e in 0..E]: f32[ceil(N / block[0]), ceil(D / block[1])] = "{name}.{e}.{part}.weight_scale_inv"
-    dequantize(codes, scale, block=block, format=act)
+    dequantize(codes, scale, block=block, format=act, activations=activation_scales())
   }
 }
 

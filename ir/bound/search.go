@@ -104,10 +104,7 @@ func quantises(r *run, o *ir.Op, args, out []*Value) error {
 	}
 	block := o.Attrs.Ints("block")
 	f := codes.Format
-	most := f.Info().MaxFinite
-	if f.IsInt() {
-		most = float64(f.MaxInt())
-	}
+	most := f.LargestCode()
 	worst, amax := make([]float64, len(scale.Err)), make([]float64, len(scale.Err))
 	where := blockOf(x.Shape, scale.Shape, block)
 	for i, e := range x.Err {
@@ -117,8 +114,13 @@ func quantises(r *run, o *ir.Op, args, out []*Value) error {
 	lo, hi := make([]float64, len(scale.Err)), make([]float64, len(scale.Err)) // between which a scale is
 	floor := o.Attrs.Float("floor", 1e-4)
 	for i, s := range scale.F {
-		if o.Attrs.Str("scale", "exact") == "mx" { // it stays, unless a power of two is near
-			power := func(x float64) float64 { return float64(format.MXScale(f, float32(math.Max(x, floor)))) }
+		if kind := o.Attrs.Str("scale", "exact"); kind != "exact" { // it stays, unless a power of two is near
+			power := func(x float64) float64 {
+				if kind == "mx" {
+					return float64(format.MXScale(f, float32(math.Max(x, floor))))
+				}
+				return float64(format.CeilScale(f, float32(math.Max(x, floor))))
+			}
 			lo[i], hi[i] = power(amax[i]-worst[i]), power(amax[i]+worst[i])
 			scale.Err[i] = max(s-lo[i], hi[i]-s)
 			continue

@@ -111,10 +111,6 @@ func quantize(_ *run, o *ir.Op, a []*Value, shapes [][]int64) ([]*Value, error) 
 // quantiseBlocks gives the codes of x in format f and the scales of its blocks, of the kind that the op quantize names.
 func quantiseBlocks(x *Value, f format.Format, block []int64, kind string, floor float32, codeShape, scaleShape []int64) []*Value {
 	codes, scale := newValue(f, codeShape), newValue(format.F32, scaleShape)
-	largest := f.Info().MaxFinite
-	if f.IsInt() {
-		largest = float64(f.MaxInt())
-	}
 	rank := len(x.Shape)
 	xs, ss := strides(x.Shape), strides(scale.Shape)
 	where := func(i int64) int64 {
@@ -135,10 +131,13 @@ func quantiseBlocks(x *Value, f format.Format, block []int64, kind string, floor
 	}
 	for i := range scale.F {
 		most := max(float32(scale.F[i]), floor)
-		if kind == "mx" {
+		switch kind {
+		case "mx":
 			scale.F[i] = float64(format.MXScale(f, most))
-		} else {
-			scale.F[i] = float64(most / float32(largest))
+		case "ue8m0":
+			scale.F[i] = float64(format.CeilScale(f, most))
+		default:
+			scale.F[i] = float64(most / float32(f.LargestCode()))
 		}
 	}
 	mode := f.DefaultMode()

@@ -44,6 +44,22 @@ func MXScale(f Format, amax float32) float32 {
 	return math.Float32frombits(math.Float32bits(amax)&f32InfBits) * float32(math.Ldexp(1, -emax))
 }
 
+// CeilScale is the scale of a block of codes of f whose largest magnitude is amax, as DeepSeek-V3.1 makes them (scale_fmt ue8m0, act_quant
+// in inference/kernel.py): amax over the largest code, in f32, rounded up to a power of two. An infinity or NaN gives an infinity. amax is
+// a number of at least 2^-100.
+func CeilScale(f Format, amax float32) float32 {
+	s := math.Float32bits(amax / float32(f.LargestCode()))
+	return math.Float32frombits((min(s, f32InfBits) + 0x7FFFFF) & f32InfBits)
+}
+
+// LargestCode is the largest finite number of a format of codes.
+func (f Format) LargestCode() float64 {
+	if f.IsInt() {
+		return float64(f.MaxInt())
+	}
+	return f.Info().MaxFinite
+}
+
 // mxUnit is what an element pattern of value 1 counts: 1/64 for MXINT8.
 func mxUnit(f Format) int {
 	if f == I8 {

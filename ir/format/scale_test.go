@@ -211,3 +211,27 @@ func TestScaleLengths(t *testing.T) {
 		t.Errorf("nothing: %v", err)
 	}
 }
+
+// TestCeilScale: the least power of two that is not below the exact scale.
+func TestCeilScale(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	for _, f := range []Format{F8E4M3FN, F8E5M2, F4E2M1, HIF8, I8} {
+		for i := range 10000 {
+			amax := float32(math.Ldexp(1+rng.Float64(), rng.IntN(60)-30))
+			if i%5 == 0 { // where the exact scale is a power of two, and just beside
+				amax = float32(f.LargestCode() * math.Ldexp(1, rng.IntN(40)-20))
+				amax = math.Nextafter32(amax, amax*float32(i%3))
+			}
+			exact := amax / float32(f.LargestCode())
+			got := CeilScale(f, amax)
+			if m, _ := math.Frexp(float64(got)); m != 0.5 || got < exact || got/2 >= exact {
+				t.Fatalf("%s, %g: scale %g for %g", f, amax, got, exact)
+			}
+		}
+		for _, x := range []float64{math.Inf(1), math.NaN()} {
+			if got := CeilScale(f, float32(x)); !math.IsInf(float64(got), 1) {
+				t.Errorf("%s, %g: scale %g", f, x, got)
+			}
+		}
+	}
+}

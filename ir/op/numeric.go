@@ -18,6 +18,7 @@ var (
 		Attrs: []AttrSpec{
 			{Name: "block", Kind: Ints, Required: true, Doc: "block size along each of the last axes"},
 			{Name: "format", Kind: Fmt, Required: true, Doc: "the result's format"},
+			{Name: "activations", Kind: String, Default: "exact", OneOf: []string{"exact", "ue8m0"}, Doc: "what the scales of activations are that are quantised to meet these codes, as quantize's attribute scale; it has no say in the result"},
 		},
 		Infer: func(in Input) ([]Type, error) {
 			x, s := in.Args[0], in.Args[1]
@@ -41,13 +42,14 @@ var (
 		Name: "quantize", Class: Numeric, Results: []string{"codes", "scale"},
 		Doc: "Codes and scales, a scale for each block of the last axes as in dequantize: scale = max(largest magnitude, `floor`) / largest finite code, in f32; " +
 			"code = x / scale rounded to nearest even and saturated. With format f8e4m3fn, block [128] and floor 1e-4 it is DeepSeek's activation quantisation. " +
-			"`scale` mx makes the scale a power of two, as section 6.3 of the OCP Microscaling Formats Specification 1.0 does: that of max(largest magnitude, `floor`) without its mantissa, over that of the format's largest code; an infinity or NaN gives an infinity. It is still f32, and a cast to f8e8m0 keeps it.",
+			"`scale` mx makes the scale a power of two, as section 6.3 of the OCP Microscaling Formats Specification 1.0 does: that of max(largest magnitude, `floor`) without its mantissa, over that of the format's largest code; an infinity or NaN gives an infinity. It is still f32, and a cast to f8e8m0 keeps it. " +
+			"`scale` ue8m0 rounds the exact scale up to a power of two, as DeepSeek-V3.1 does for activations; an infinity or NaN gives an infinity.",
 		Operands: []Operand{{Name: "x", Doc: "float tensor"}},
 		Attrs: []AttrSpec{
 			{Name: "block", Kind: Ints, Required: true, Doc: "block size along each of the last axes"},
 			{Name: "format", Kind: Fmt, Required: true, Doc: "the codes' format"},
-			{Name: "floor", Kind: Float, Default: 1e-4, Doc: "least magnitude a scale stands for, so that zeros do not divide by zero; with scale mx at least 2^-100"},
-			{Name: "scale", Kind: String, Default: "exact", OneOf: []string{"exact", "mx"}, Doc: "what a scale is: the largest magnitude over the largest code, or a power of two"},
+			{Name: "floor", Kind: Float, Default: 1e-4, Doc: "least magnitude a scale stands for, so that zeros do not divide by zero; with another scale than exact at least 2^-100"},
+			{Name: "scale", Kind: String, Default: "exact", OneOf: []string{"exact", "mx", "ue8m0"}, Doc: "what a scale is: the largest magnitude over the largest code, or a power of two"},
 		},
 		Infer: func(in Input) ([]Type, error) {
 			x := in.Args[0]
@@ -62,13 +64,12 @@ var (
 			if f == format.Bool || f.Bits() > 8 {
 				return nil, fmt.Errorf("quantize gives a format of at most 8 bits, found %s", f)
 			}
-			if in.Attrs.Str("scale", "exact") == "mx" {
-				if !f.IsMX() || !f.IsFloat() {
-					return nil, errMX("quantize", f)
-				}
-				if floor := in.Attrs.Float("floor", 1e-4); !(floor >= 0x1p-100 && floor <= math.MaxFloat32) {
-					return nil, fmt.Errorf("quantize with scale mx has a finite floor of at least 2^-100, found %g", floor)
-				}
+			kind := in.Attrs.Str("scale", "exact")
+			if kind == "mx" && (!f.IsMX() || !f.IsFloat()) {
+				return nil, errMX("quantize", f)
+			}
+			if floor := in.Attrs.Float("floor", 1e-4); kind != "exact" && !(floor >= 0x1p-100 && floor <= math.MaxFloat32) {
+				return nil, fmt.Errorf("quantize with scale %s has a finite floor of at least 2^-100, found %g", kind, floor)
 			}
 			return []Type{{f, x.Shape}, {format.F32, s}}, nil
 		},

@@ -15,7 +15,7 @@ func init() {
 			return x.cast(y, format.F32, f, false)
 		})},
 		Row{Op: op.Quantize, Doc: "The largest magnitude of each block gives the scale; Div, Round or Cast, and Clip the codes.", emit: func(x *exporter, o *ir.Op, a []string) []string {
-			return x.quantise(x.f32(a[0], o.Arg(0)), x.arg(0).Shape, o.Result(0).Type.Format, o.Attrs.Ints("block"), o.Attrs.Str("scale", "exact") == "mx", o.Attrs.Float("floor", 1e-4))
+			return x.quantise(x.f32(a[0], o.Arg(0)), x.arg(0).Shape, o.Result(0).Type.Format, o.Attrs.Ints("block"), o.Attrs.Str("scale", "exact"), o.Attrs.Float("floor", 1e-4))
 		}},
 		Row{Op: op.ScaledMatmul, Doc: "MatMul of both operands times their scales, in f32.", emit: one1(func(x *exporter, o *ir.Op, a []string) string {
 			block := o.Attrs.Ints("block")
@@ -56,8 +56,8 @@ func (x *exporter) spread(scale string, s shape.Shape, block []int64) string {
 	return scale
 }
 
-// quantise gives the codes of floats in f32, in the carrier of their format, and the scales of their blocks; mx makes these powers of two.
-func (x *exporter) quantise(v string, s shape.Shape, f format.Format, block []int64, mx bool, floor float64) []string {
+// quantise gives the codes of floats in f32, in the carrier of their format, and the scales of their blocks, of the kind that the op names.
+func (x *exporter) quantise(v string, s shape.Shape, f format.Format, block []int64, kind string, floor float64) []string {
 	first := len(s) - len(block)
 	most := x.n("Abs", v)
 	var axes []int64
@@ -91,17 +91,19 @@ func (x *exporter) quantise(v string, s shape.Shape, f format.Format, block []in
 	if len(axes) > 0 {
 		most = x.na("ReduceMax", attrs{"keepdims", 0}, most, x.i64s(axes...))
 	}
-	largest := f.Info().MaxFinite
-	if f.IsInt() {
-		largest = float64(f.MaxInt())
-	}
 	most = x.n("Max", most, x.num(format.F32, floor))
-	scale := ""
-	if mx {
-		bits := x.n("BitwiseAnd", x.bitcast(most, format.F32, format.I32), x.ints(format.I32, nil, 0x7F800000))
-		scale = x.n("Mul", x.bitcast(bits, format.I32, format.F32), x.num(format.F32, float64(format.MXScale(f, 1))))
-	} else {
-		scale = x.n("Div", most, x.num(format.F32, largest))
+	scale := most
+	power := func(bits string) string {
+		return x.bitcast(x.n("BitwiseAnd", bits, x.ints(format.I32, nil, 0x7F800000)), format.I32, format.F32)
+	}
+	if kind != "mx" {
+		scale = x.n("Div", most, x.num(format.F32, f.LargestCode()))
+	}
+	switch kind {
+	case "mx":
+		scale = x.n("Mul", power(x.bitcast(scale, format.F32, format.I32)), x.num(format.F32, float64(format.MXScale(f, 1))))
+	case "ue8m0":
+		scale = power(x.n("Add", x.n("Min", x.bitcast(scale, format.F32, format.I32), x.ints(format.I32, nil, 0x7F800000)), x.ints(format.I32, nil, 0x7FFFFF)))
 	}
 	q := x.n("Div", v, x.spread(scale, s, block))
 	if f.IsInt() {
