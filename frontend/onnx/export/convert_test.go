@@ -160,19 +160,23 @@ func roundTrip(t *testing.T, name string, m *ir.Module, in map[string]*tensor.Te
 // Floats to integers saturate, NaN becomes 0; to narrow floats they round, overflow or saturate.
 func TestFloatEdges(t *testing.T) {
 	inf := []float64{0, -0.5, 0.5, 1.5, -1.5, 2.5, 126.9, 127.5, 128, -128.9, -129, 255.9, 256, 447, 460, 500, 65519, 65520, 7e4, 2147483520, 2147483648, -2147483648, -3e9,
-		4294967040, 5e9, 9.2e18, 9.3e18, -9.3e18, 1.8e19, 2e19, 1e30, -1e30, 1e-8, 3e-6}
+		4294967040, 5e9, 9.2e18, 9.3e18, -9.3e18, 1.8e19, 2e19, 1e30, -1e30, 1e-8, 3e-6, 3, 6, 0x1p-127, 0x1.8p-127, 0x1.9p-127, 0x1p-130, 0x1p127, 0x1.8p127}
 	x, err := tensor.FromF64(format.F64, []int64{int64(len(inf))}, inf)
 	if err != nil {
 		t.Fatal(err)
 	}
 	body, names := "    %s = cast(%x) {format=f32} : f32[N]\n    %z = sub(%x, %x) : f64[N]\n    %nan = div(%z, %z) : f64[N]\n", ""
-	for _, to := range []string{"i4", "u4", "i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64", "bool", "f32", "bf16", "f16", "f8e4m3fn", "f8e5m2"} {
+	for _, to := range []string{"i4", "u4", "i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64", "bool", "f32", "bf16", "f16", "f8e4m3fn", "f8e5m2", "f8e8m0"} {
 		for _, v := range []string{"x", "s", "nan"} {
 			if v == "s" && to == "f32" {
 				continue
 			}
 			body += "    %" + v + to + " = cast(%" + v + ") {format=" + to + "} : " + to + "[N]\n"
 			names += ", %" + v + to
+			if to == "f8e8m0" { // a logarithm shows which power of two it is, however small
+				body += "    %wide" + v + " = cast(%" + v + to + ") {format=f32} : f32[N]\n    %log" + v + " = log(%wide" + v + ") : f32[N]\n"
+				names += ", %log" + v
+			}
 			if strings.HasPrefix(to, "f8") || to == "bf16" || to == "f16" {
 				body += "    %sat" + v + to + " = cast(%" + v + ") {format=" + to + ", saturate=true} : " + to + "[N]\n"
 				names += ", %sat" + v + to

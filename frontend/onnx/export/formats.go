@@ -78,13 +78,36 @@ func (x *exporter) round(v string, f format.Format, saturate bool) string {
 	switch {
 	case f == format.F32 || f == format.F64:
 		return v
-	case f == format.F8E8M0 || onnx.DataType(f) == 0:
+	case f == format.F8E8M0:
+		if saturate {
+			v = x.n("Min", v, x.num(format.F32, f.Info().MaxFinite))
+		}
+		return x.powerOfTwo(v)
+	case onnx.DataType(f) == 0:
 		x.fail("rounding to %s: ONNX has no cast to this format", f)
 		return v
 	case saturate && !eightBits(f) && f != format.F4E2M1:
 		v = x.clip(v, format.F32, -f.Info().MaxFinite, f.Info().MaxFinite)
 	}
 	return x.to(x.narrow(v, f, saturate), format.F32)
+}
+
+// powerOfTwo rounds floats in f32 to the nearest power of two that f8e8m0 has, of two equally near ones to that with the even exponent code;
+// what is negative or not finite becomes NaN. ONNX's own cast knows no ties.
+func (x *exporter) powerOfTwo(v string) string {
+	i := func(n int64) string { return x.ints(format.I32, nil, n) }
+	const low = 1<<23 - 1 // of the mantissa; the code above it counts from the same bias as f8e8m0's
+	bits := x.bitcast(v, format.F32, format.I32)
+	rest := x.n("BitwiseAnd", bits, i(low))
+	odd := x.n("Equal", x.n("BitwiseAnd", bits, i(low+1)), i(low+1))
+	up := x.n("Or", x.n("Greater", rest, i(1<<22)), x.n("And", odd, x.n("Equal", rest, i(1<<22))))
+	code := x.n("Add", x.n("Sub", bits, rest), x.n("Where", up, i(low+1), i(0)))
+	code = x.n("Min", code, i(254<<23))
+	// 2^-127, of code 0, is a subnormal: half way to the next number is 3<<21.
+	least := x.n("Where", x.n("Greater", bits, i(3<<21)), i(1<<23), i(1<<22))
+	code = x.n("Where", x.n("Less", bits, i(1<<23)), least, code)
+	wrong := x.n("Or", x.n("Less", v, x.num(format.F32, 0)), x.n("GreaterOrEqual", x.n("BitwiseAnd", bits, i(math.MaxInt32)), i(255<<23)))
+	return x.n("Where", wrong, x.num(format.F32, math.NaN()), x.bitcast(code, format.I32, format.F32))
 }
 
 // clip bounds a value of a carrier. NaN stays as the runtime has it.
