@@ -72,6 +72,8 @@ func (u *fuser) pull(c, m *cluster) {
 			no = "its result has another shape than the product"
 		case room == 0:
 			no = "the kernel is full"
+		case inParts(o) && batched(product):
+			no = "its elements are narrower than a byte, and the product gives them one by one"
 		}
 		for i := 0; i < o.NumArgs() && no == ""; i++ {
 			a := o.Arg(i)
@@ -182,6 +184,23 @@ func (u *fuser) pull(c, m *cluster) {
 		return
 	}
 	u.p.fire(fuseEpilogue, product)
+}
+
+// inParts reports whether an op reads or gives elements narrower than a byte, which a kernel writes in rows of whole bytes.
+func inParts(o *ir.Op) bool {
+	for _, v := range append(o.Args(), o.Results()...) {
+		if v.Type.Format.Bits() < 8 {
+			return true
+		}
+	}
+	return false
+}
+
+// batched reports whether the last axis of a product is one of both operands, along which a tile has one element.
+func batched(o *ir.Op) bool {
+	e, err := op.ParseEinsum(o.Attrs.Str("spec", ""))
+	n := len(e.Out)
+	return err == nil && n > 0 && strings.IndexByte(e.A, e.Out[n-1]) >= 0 && strings.IndexByte(e.B, e.Out[n-1]) >= 0
 }
 
 // trimLoose takes out of taken what neither reads the product nor is read, within taken, by something that does.

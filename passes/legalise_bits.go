@@ -46,7 +46,7 @@ var bitRules = rewrite.Set{
 		},
 	},
 	{
-		Name: "ScaleBitsInBytes", Doc: "Codes narrower than a byte whose rows do not begin at whole bytes are dequantised from a wider format, and quantised with zeros at the end of each row.",
+		Name: "ScaleBitsInBytes", Doc: "Elements narrower than a byte whose rows do not begin at whole bytes are dequantised or quantised from a wider format; codes are quantised with zeros at the end of each row.",
 		Roots: []*op.Info{op.Dequantize, op.Quantize}, Apply: scaleBits,
 	},
 	{
@@ -134,16 +134,15 @@ const longBits = 512
 func scaleBits(r *rewrite.Rewriter, o *ir.Op) bool {
 	b := r.At(o)
 	x := o.Arg(0)
-	if o.Is(op.Dequantize) {
-		if wholeRows(x) {
-			return false
-		}
+	if !wholeRows(x) {
 		args := o.Args()
 		args[0] = b.Cast(x, byteFormat(x.Type.Format))
-		r.Replace(o, b.Op(op.Dequantize, o.Attrs, args...))
+		if n := b.Create(o.Info, o.Attrs, args...); n != nil {
+			r.Replace(o, n.Results()...)
+		}
 		return true
 	}
-	if wholeRows(o.Result(0)) {
+	if o.Is(op.Dequantize) || wholeRows(o.Result(0)) {
 		return false
 	}
 	rank := x.Type.Rank()

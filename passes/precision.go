@@ -99,6 +99,9 @@ var loadRules = rewrite.Set{
 			if !o.Result(0).Type.Format.IsFloat() || !o.Arg(0).Type.Format.IsFloat() {
 				return false // no cast that the loader does
 			}
+			if o.Result(0).Type.Format.Bits() < 8 {
+				return false // MergeBitReshapes wants the view before the cast
+			}
 			if d == nil || !(d.Is(op.Reshape) || d.Is(op.Slice) || d.Is(op.Transpose)) || !through(d.Arg(0), op.Reshape, op.Slice, op.Transpose).DefIs(op.Weight) {
 				return false
 			}
