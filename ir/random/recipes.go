@@ -177,6 +177,10 @@ func init() {
 		"update":     updateState,
 		"dequantize": dequantize, "quantize": func(g *gen, i *op.Info) {
 			if x, ok := g.float(mild, 1); ok {
+				if g.one(3) {
+					g.mx(x, g.blocks(1+g.r.IntN(len(x.Type.Shape))), g.mxFormat())
+					return
+				}
 				g.quantize(x, g.blocks(1+g.r.IntN(len(x.Type.Shape))), choose(g, format.F8E4M3FN, format.F8E5M2, format.I8))
 			}
 		},

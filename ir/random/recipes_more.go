@@ -295,12 +295,40 @@ func (g *gen) quantize(x val, block []int64, f format.Format) (codes, scale val)
 	return codes, g.add(o.Result(1), max(x.bound, 1), 0)
 }
 
+// mx adds a quantize of x with scales that are powers of two and returns codes and scales, these in f8e8m0.
+func (g *gen) mx(x val, block []int64, f format.Format) (codes, scale val) {
+	attrs := ir.A("block", block, "format", f, "scale", "mx")
+	if g.one(3) {
+		attrs = append(attrs, op.Attr{Name: "floor", Value: choose(g, 0x1p-100, 1e-12, 0.75)})
+	}
+	o := g.b.Create(op.Quantize, attrs, x.Value)
+	if o == nil {
+		return x, x
+	}
+	codes = g.add(o.Result(0), f.Info().MaxFinite, 0)
+	scale = g.add(o.Result(1), max(x.bound, 1), 0)
+	return codes, g.op(op.Cast, scale.bound, ir.A("format", format.F8E8M0), scale)
+}
+
+// mxFormat draws a format of MX elements.
+func (g *gen) mxFormat() format.Format {
+	if g.one(12) {
+		return choose(g, format.F6E3M2, format.F6E2M3)
+	}
+	return choose(g, format.F8E4M3FN, format.F8E4M3FN, format.F8E5M2, format.F4E2M1, format.F4E2M1)
+}
+
 func dequantize(g *gen, i *op.Info) {
 	x, ok := g.float(mild, 1)
 	if !ok {
 		return
 	}
 	block := g.blocks(1 + g.r.IntN(len(x.Type.Shape)))
+	if g.one(4) {
+		codes, scale := g.mx(x, block, g.mxFormat())
+		g.op(i, x.bound*1.3+1, ir.A("block", block, "format", choose(g, format.F32, format.BF16)), codes, scale)
+		return
+	}
 	codes, scale := g.quantize(x, block, choose(g, format.F8E4M3FN, format.F8E5M2, format.I8, format.I4))
 	g.op(i, x.bound*1.1+1, ir.A("block", block, "format", choose(g, format.F32, format.BF16)), codes, scale)
 }
@@ -308,11 +336,26 @@ func dequantize(g *gen, i *op.Info) {
 func scaledMatmul(g *gen, i *op.Info) {
 	m, n, k := 1+g.r.Int64N(4), 1+g.r.Int64N(6), 1+g.r.Int64N(6)
 	block := g.blocks(2)
+	if g.one(2) {
+		k, block = g.mxBlocks()
+		f := g.mxFormat()
+		a := g.need(ir.Type{Format: choose(g, g.o.Formats...), Shape: shape.Of(m, k)}, 0)
+		b := g.need(ir.Type{Format: choose(g, g.o.Formats...), Shape: shape.Of(n, k)}, 0)
+		ca, sa := g.mx(a, block[1:], f)
+		cb, sb := g.mx(b, block, f)
+		g.op(i, 7*float64(k), ir.A("block", block, "format", choose(g, format.F32, format.BF16)), ca, cb, sa, sb)
+		return
+	}
 	a := g.need(ir.Type{Format: format.F32, Shape: shape.Of(m, k)}, 0)
 	b := g.need(ir.Type{Format: format.F32, Shape: shape.Of(n, k)}, 0)
 	ca, sa := g.quantize(a, block[1:], format.F8E4M3FN)
 	cb, sb := g.quantize(b, block, format.F8E4M3FN)
 	g.op(i, 5*float64(k), ir.A("block", block, "format", choose(g, format.F32, format.BF16)), ca, cb, sa, sb)
+}
+
+// mxBlocks draws the K of a product of MX blocks, often a ragged one, and the blocks.
+func (g *gen) mxBlocks() (k int64, block []int64) {
+	return choose[int64](g, 3, 16, 32, 33, 40, 64, 70, 96), []int64{choose[int64](g, 1, 1, 1, 2), choose[int64](g, 32, 32, 16)}
 }
 
 func attention(g *gen, i *op.Info) {
@@ -350,6 +393,14 @@ func groupedMatmul(g *gen, i *op.Info) {
 	}
 	d, f := 1+g.r.Int64N(4), 1+g.r.Int64N(4)
 	kind := choose(g, g.o.Formats...)
+	if g.one(3) {
+		k, block := g.mxBlocks()
+		q := g.mxFormat()
+		cx, sx := g.mx(g.need(ir.Type{Format: kind, Shape: shape.Shape{slots, shape.Const(k)}}, 0), block[1:], q)
+		cw, sw := g.mx(g.need(ir.Type{Format: kind, Shape: shape.Of(groups, f, k)}, 0), block, q)
+		g.op(i, 7*float64(k), ir.A("block", block, "format", format.F32), cx, cw, offsets, sx, sw)
+		return
+	}
 	x := g.need(ir.Type{Format: kind, Shape: shape.Shape{slots, shape.Const(d)}}, 0)
 	w := g.need(ir.Type{Format: kind, Shape: shape.Of(groups, f, d)}, 0)
 	bound := 4 * float64(d)
