@@ -22,7 +22,11 @@ func (e *eval) index(l *local, v *ir.Value, n int64) *local {
 	}
 	t := e.alloc("index", format.I32, l.dims, l.v.Size, 1)
 	if f != format.I32 {
-		e.convert(t.v, l.v, l.dims, false)
+		wide := e.alloc("index", f, l.dims, l.v.Size, 1)
+		e.vec(plan.VMax, wide.v, math.MinInt32, l.v) // a conversion would drop the upper half of one that is far out of range
+		e.vec(plan.VMin, wide.v, math.MaxInt32, wide.v)
+		e.convert(t.v, wide.v, l.dims, false)
+		e.giveBack(wide)
 		l = t
 	}
 	neg := e.alloc("negative", format.Bool, l.dims, l.v.Size, 1)

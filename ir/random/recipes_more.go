@@ -297,7 +297,7 @@ func (g *gen) quantize(x val, block []int64, f format.Format) (codes, scale val)
 
 // mx adds a quantize of x with scales that are powers of two and returns codes and scales, these in f8e8m0.
 func (g *gen) mx(x val, block []int64, f format.Format) (codes, scale val) {
-	attrs := ir.A("block", block, "format", f, "scale", "mx")
+	attrs := ir.A("block", block, "format", f, "scale", choose(g, "mx", "mx", "ue8m0"))
 	if g.one(3) {
 		attrs = append(attrs, op.Attr{Name: "floor", Value: choose(g, 0x1p-100, 1e-12, 0.75)})
 	}
