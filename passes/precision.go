@@ -55,6 +55,12 @@ var dequantiseAtLoad = &rewrite.Rule{
 	},
 }
 
+// castsAtLoad reports whether the loader can do a cast of a weight: it converts between floats, and rounds once.
+func castsAtLoad(w, cast *ir.Op) bool {
+	from, to := w.Result(0).Type.Format, cast.Result(0).Type.Format
+	return from.IsFloat() && to.IsFloat() && !cast.Attrs.Bool("saturate", false) && !w.Attrs.Has("quantise") && (!w.Attrs.Has("stored") || exact(to, from))
+}
+
 // loadRules move what is done to a weight before its first use into the weight itself.
 var loadRules = rewrite.Set{
 	{
@@ -62,13 +68,10 @@ var loadRules = rewrite.Set{
 		Apply: func(r *rewrite.Rewriter, o *ir.Op) bool {
 			d := o.Arg(0).Def()
 			f := o.Result(0).Type.Format
-			if d == nil || !d.Is(op.Weight) || !f.IsFloat() || !d.Result(0).Type.Format.IsFloat() || o.Attrs.Bool("saturate", false) {
+			if d == nil || !d.Is(op.Weight) || !castsAtLoad(d, o) {
 				return false
 			}
 			from := d.Result(0).Type.Format
-			if d.Attrs.Has("stored") && !exact(f, from) {
-				return false // the loader rounds once, this would be twice
-			}
 			a := d.Attrs
 			switch {
 			case d.Attrs.Format("stored", from) == f && !d.Attrs.Has("scale"):
@@ -96,14 +99,14 @@ var loadRules = rewrite.Set{
 		Name: "MoveCastToWeight", Doc: "A cast of a view of a weight becomes a view of the weight cast, which the loader does.", Roots: []*op.Info{op.Cast},
 		Apply: func(r *rewrite.Rewriter, o *ir.Op) bool {
 			d := o.Arg(0).Def()
-			if !o.Result(0).Type.Format.IsFloat() || !o.Arg(0).Type.Format.IsFloat() {
-				return false // no cast that the loader does
+			if d == nil || !(d.Is(op.Reshape) || d.Is(op.Slice) || d.Is(op.Transpose)) {
+				return false
+			}
+			if w := through(d.Arg(0), op.Reshape, op.Slice, op.Transpose); !w.DefIs(op.Weight) || !castsAtLoad(w.Def(), o) {
+				return false
 			}
 			if o.Result(0).Type.Format.Bits() < 8 {
 				return false // MergeBitReshapes wants the view before the cast
-			}
-			if d == nil || !(d.Is(op.Reshape) || d.Is(op.Slice) || d.Is(op.Transpose)) || !through(d.Arg(0), op.Reshape, op.Slice, op.Transpose).DefIs(op.Weight) {
-				return false
 			}
 			b := r.At(o)
 			r.Replace(o, b.Op(d.Info, d.Attrs, b.Op(op.Cast, o.Attrs, d.Arg(0))))
