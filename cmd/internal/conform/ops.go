@@ -486,6 +486,7 @@ func quantises(b *builder, i *op.Info, f format.Format) {
 	for _, s := range blocks {
 		b.op(i, ir.A("block", s.block, "format", f), b.x(format.F32, s.x...))
 		b.op(i, ir.A("block", s.block, "format", f), b.x(format.F16, s.x...))
+		b.op(i, ir.A("block", s.block, "format", f, "scale", "mx"), b.x(format.F32, s.x...)) // where the format has such scales
 	}
 }
 
@@ -500,12 +501,14 @@ func scaledMatmuls(b *builder, i *op.Info, f format.Format) {
 	for _, s := range []struct {
 		a       []int64
 		n, h, g int64
-	}{{[]int64{5, 64}, 40, 32, 32}, {[]int64{2, 3, 96}, 20, 1, 96}, {[]int64{1, 128}, 9, 8, 128}} {
+	}{{[]int64{5, 64}, 40, 32, 32}, {[]int64{2, 3, 96}, 20, 1, 96}, {[]int64{1, 128}, 9, 8, 128}, {[]int64{7, 96}, 33, 1, 32}, {[]int64{3, 72}, 10, 1, 32}} {
 		k := s.a[len(s.a)-1]
 		scale := append([]int64{}, s.a...)
 		scale[len(scale)-1] = (k + s.g - 1) / s.g
-		b.op(i, ir.A("block", []int64{s.h, s.g}, "format", format.F32), b.x(f, s.a...), b.x(f, s.n, k), b.input(positive, 0, format.F32, scale...),
-			b.input(positive, 0, format.F32, (s.n+s.h-1)/s.h, (k+s.g-1)/s.g))
+		for _, sf := range []format.Format{format.F32, format.F8E8M0} {
+			b.op(i, ir.A("block", []int64{s.h, s.g}, "format", format.F32), b.x(f, s.a...), b.x(f, s.n, k), b.input(positive, 0, sf, scale...),
+				b.input(positive, 0, sf, (s.n+s.h-1)/s.h, (k+s.g-1)/s.g))
+		}
 	}
 }
 
