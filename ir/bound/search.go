@@ -69,10 +69,7 @@ func largest(_ *run, o *ir.Op, args, out []*Value) error {
 	if x.isExact() {
 		return nil
 	}
-	ax := int(o.Attrs.Int("axis", -1))
-	if ax < 0 {
-		ax += len(x.Shape)
-	}
+	ax := axisOf(o.Attrs.Int("axis", -1), len(x.Shape))
 	inner := 1
 	for _, d := range x.Shape[ax+1:] {
 		inner *= int(d)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 
 	"apogee/ir"
 	"apogee/ir/eval"
@@ -27,7 +28,7 @@ func init() {
 
 func known(*run, *ir.Op, []*Value, []*Value) error { return nil }
 
-// like evaluates an op of o's kind and attributes in f64 on other operands; a nil in attrs keeps o's.
+// like evaluates an op of o's kind in f64 on other operands, with o's attributes but those to drop.
 func (r *run) like(o *ir.Op, drop []string, args ...*eval.Value) ([]*eval.Value, error) {
 	m := ir.NewModule("bound")
 	f := m.NewFunc("f")
@@ -121,10 +122,7 @@ func picks(r *run, o *ir.Op, args, out []*Value) error {
 		}
 		return nil
 	}
-	ax := int(o.Attrs.Int("axis", 0))
-	if ax < 0 {
-		ax += len(x.Shape)
-	}
+	ax := axisOf(o.Attrs.Int("axis", 0), len(x.Shape))
 	inner, outer := 1, 1
 	for i, d := range x.Shape {
 		switch {
@@ -239,77 +237,100 @@ func (r *run) unit(f format.Format) float64 {
 	return r.Arith.Sum
 }
 
+// axisOf brings an axis that may count from the end into 0…rank-1.
+func axisOf(axis int64, rank int) int {
+	if axis < 0 {
+		axis += int64(rank)
+	}
+	return int(axis)
+}
+
+// fold evaluates o, a reduction or a running one, as one of another kind on other numbers.
+func (r *run) fold(o *ir.Op, kind string, x *eval.Value) ([]float64, error) {
+	res, err := r.likeWith(o, o.Attrs.With("kind", kind), x)
+	if err != nil {
+		return nil, err
+	}
+	return res[0].F, nil
+}
+
+// sums bounds sums, or means, of n numbers: the errors add up, and each addition rounds.
+func (r *run) sums(o *ir.Op, kind string, x, v *Value, n float64) error {
+	e, err := r.fold(o, kind, x.errors())
+	if err != nil {
+		return err
+	}
+	m, err := r.fold(o, kind, x.magnitude())
+	if err != nil {
+		return err
+	}
+	v.take(func(i int) float64 {
+		if v.F == nil {
+			return e[i]
+		}
+		return e[i] + (n+2)*r.unit(v.Format)*(m[i]+e[i])
+	})
+	return nil
+}
+
+// prods bounds products of n numbers by that of the largest magnitudes.
+func (r *run) prods(o *ir.Op, x, v *Value, n float64) error {
+	if x.F == nil {
+		v.lose()
+		return nil
+	}
+	wide := x.magnitude()
+	for i := range wide.F {
+		wide.F[i] += min(x.Err[i], huge)
+	}
+	hi, err := r.fold(o, "prod", wide)
+	if err != nil {
+		return err
+	}
+	lo, err := r.fold(o, "prod", x.magnitude())
+	if err != nil {
+		return err
+	}
+	v.take(func(i int) float64 { return math.Abs(hi[i]-lo[i]) + 2*(n+2)*r.unit(v.Format)*hi[i] })
+	return nil
+}
+
+// extremes bounds what moves no further than the numbers that it is one of.
+func (r *run) extremes(o *ir.Op, x, v *Value) error {
+	e, err := r.fold(o, "max", x.errors())
+	if err != nil {
+		return err
+	}
+	v.take(func(i int) float64 {
+		if v.Format == format.Bool {
+			return min(e[i], 1)
+		}
+		return max(e[i], 0)
+	})
+	return nil
+}
+
 func reduces(r *run, o *ir.Op, args, out []*Value) error {
 	x, v := args[0], out[0]
 	kind := o.Attrs.Str("kind", "")
-	with := func(kind string, a *eval.Value) (*eval.Value, error) {
-		attrs := append(op.Attrs(nil), o.Attrs...)
-		for i := range attrs {
-			if attrs[i].Name == "kind" {
-				attrs[i].Value = kind
-			}
-		}
-		res, err := r.likeWith(o, attrs, a)
-		if err != nil {
-			return nil, err
-		}
-		return res[0], nil
+	if x.isExact() && (x.F == nil || kind == "max" || kind == "min") {
+		return nil
 	}
 	n := 1.0
 	if len(v.Err) > 0 {
 		n = float64(len(x.Err)) / float64(len(v.Err))
 	}
-	if x.isExact() && (x.F == nil || kind == "max" || kind == "min") {
-		return nil
-	}
+	var err error
 	switch kind {
-	case "max", "min", "all", "any":
-		e, err := with("max", x.errors())
-		if err != nil {
-			return err
-		}
-		v.take(func(i int) float64 {
-			if v.Format == format.Bool {
-				return min(e.F[i], 1)
-			}
-			return max(e.F[i], 0)
-		})
 	case "sum", "mean":
-		e, err := with(kind, x.errors())
-		if kind == "sum" || x.F == nil {
-			e, err = with("sum", x.errors())
-		}
-		if err != nil {
-			return err
-		}
-		m, err := with(kind, x.magnitude())
-		if err != nil {
-			return err
-		}
-		v.take(func(i int) float64 {
-			if v.F == nil {
-				return e.F[i]
-			}
-			return e.F[i] + (n+2)*r.unit(v.Format)*(m.F[i]+e.F[i])
-		})
+		err = r.sums(o, kind, x, v, n)
 	case "prod":
-		if x.F == nil {
-			v.lose()
-			return nil
-		}
-		wide := x.magnitude()
-		for i := range wide.F {
-			wide.F[i] += min(x.Err[i], huge)
-		}
-		hi, err := with("prod", wide)
-		if err != nil {
-			return err
-		}
-		lo, err := with("prod", x.magnitude())
-		if err != nil {
-			return err
-		}
-		v.take(func(i int) float64 { return math.Abs(hi.F[i]-lo.F[i]) + 2*(n+2)*r.unit(v.Format)*hi.F[i] })
+		err = r.prods(o, x, v, n)
+	default:
+		err = r.extremes(o, x, v)
+	}
+	if err != nil {
+		return err
 	}
 	r.rounded(v)
 	return nil
@@ -320,59 +341,18 @@ func cumulates(r *run, o *ir.Op, args, out []*Value) error {
 	if x.isExact() && x.F == nil {
 		return nil
 	}
-	with := func(kind string, a *eval.Value) ([]float64, error) {
-		attrs := append(o.Attrs.Without("kind"), op.Attr{Name: "kind", Value: kind})
-		res, err := r.likeWith(o, attrs, a)
-		if err != nil {
-			return nil, err
-		}
-		return res[0].F, nil
-	}
-	ax := o.Attrs.Int("axis", 0)
-	if ax < 0 {
-		ax += int64(len(x.Shape))
-	}
-	n := float64(x.Shape[ax])
-	switch kind := o.Attrs.Str("kind", "sum"); kind {
+	n := float64(x.Shape[axisOf(o.Attrs.Int("axis", 0), len(x.Shape))])
+	var err error
+	switch o.Attrs.Str("kind", "sum") {
 	case "sum":
-		e, err := with("sum", x.errors())
-		if err != nil {
-			return err
-		}
-		m, err := with("sum", x.magnitude())
-		if err != nil {
-			return err
-		}
-		v.take(func(i int) float64 {
-			if v.F == nil {
-				return e[i]
-			}
-			return e[i] + (n+2)*r.unit(v.Format)*(m[i]+e[i])
-		})
+		err = r.sums(o, "sum", x, v, n)
 	case "prod":
-		if x.F == nil {
-			v.lose()
-			return nil
-		}
-		wide := x.magnitude()
-		for i := range wide.F {
-			wide.F[i] += min(x.Err[i], huge)
-		}
-		hi, err := with("prod", wide)
-		if err != nil {
-			return err
-		}
-		lo, err := with("prod", x.magnitude())
-		if err != nil {
-			return err
-		}
-		v.take(func(i int) float64 { return math.Abs(hi[i]-lo[i]) + 2*(n+2)*r.unit(v.Format)*hi[i] })
-	default: // an extreme moves no further than what it is one of
-		e, err := with("max", x.errors())
-		if err != nil {
-			return err
-		}
-		v.take(func(i int) float64 { return max(e[i], 0) })
+		err = r.prods(o, x, v, n)
+	default:
+		err = r.extremes(o, x, v)
+	}
+	if err != nil {
+		return err
 	}
 	r.rounded(v)
 	return nil
@@ -403,9 +383,9 @@ func contracts(r *run, o *ir.Op, args, out []*Value) error {
 		}
 		return res[0].F, nil
 	}
-	n := float64(len(a.Err)) // at most so many terms; the summed axes say how many
-	if k := terms(o, a); k > 0 {
-		n = k
+	n, err := terms(o, a, b)
+	if err != nil {
+		return err
 	}
 	ma, mb, ea, eb := a.magnitude(), b.magnitude(), a.errors(), b.errors()
 	if u := r.Arith.Operand; u > 0 && a.F != nil {
@@ -484,10 +464,25 @@ func products(x, y *eval.Value, offsets []*eval.Value) []float64 {
 	return out
 }
 
-// terms is the number of products that are summed for one element.
-func terms(o *ir.Op, a *Value) float64 {
+// terms is the number of products that are summed for one element: of all letters that the result lacks.
+func terms(o *ir.Op, a, b *Value) (float64, error) {
 	if !o.Is(op.Einsum) {
-		return float64(a.Shape[len(a.Shape)-1])
+		return float64(a.Shape[len(a.Shape)-1]), nil
 	}
-	return 0
+	e, err := op.ParseEinsum(o.Attrs.Str("spec", ""))
+	if err != nil {
+		return 0, err
+	}
+	n := 1.0
+	for i := range len(e.A) {
+		if strings.IndexByte(e.Out, e.A[i]) < 0 {
+			n *= float64(a.Shape[i])
+		}
+	}
+	for i := range len(e.B) {
+		if strings.IndexByte(e.Out, e.B[i]) < 0 && strings.IndexByte(e.A, e.B[i]) < 0 {
+			n *= float64(b.Shape[i])
+		}
+	}
+	return n, nil
 }
