@@ -238,7 +238,16 @@ func ulp(f format.Format, x float64) float64 {
 		return 0
 	}
 	_, e := math.Frexp(x)
-	return math.Ldexp(1, e-1-in.ManBits)
+	bits := in.ManBits
+	if far := max(e-1, 1-e); f == format.HIF8 { // fewer bits far from 1
+		switch {
+		case far >= 8:
+			bits = 1
+		case far >= 4:
+			bits = 2
+		}
+	}
+	return math.Ldexp(1, e-1-bits)
 }
 
 // working is the format in which results of a format are computed.
