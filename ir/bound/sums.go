@@ -358,7 +358,7 @@ func cumulates(r *run, o *ir.Op, args, out []*Value) error {
 	return nil
 }
 
-// contracts bounds products: |a|·δb + δa·|b| + δa·δb, and (n+2)u·|a||b| for the sums (Higham, section 3.5).
+// contracts bounds products: |a|·δb + δa·|b| + δa·δb, and (n+2)u·|a||b| for the sums (Higham, section 3.5), and what underflow costs.
 func contracts(r *run, o *ir.Op, args, out []*Value) error {
 	a, b, v := args[0], args[1], out[0]
 	scaled := len(o.Attrs.Ints("block")) > 0
@@ -421,6 +421,9 @@ func contracts(r *run, o *ir.Op, args, out []*Value) error {
 		e := left[i] + right[i]
 		if v.F != nil {
 			e += (n + 4) * r.unit(v.Format) * (all[i] + right[i])
+			if w := working(v.Format); w == format.F64 || all[i]+right[i] > 0 { // products may underflow, in f64 these bounds too
+				e += (n + 4) * w.Info().MinSubnormal
+			}
 		}
 		return e
 	})
