@@ -97,6 +97,9 @@ func (p *printer) flush(run []row, depth int) {
 			continue
 		}
 		line := r.key
+		if len(r.stmt.Args) > 0 && r.stmt.Args[0].Tok.Type == tString { // a mistake, and no part of the string before it
+			line = "; " + line
+		}
 		if v := value(r); v != "" {
 			line = pad(line, keyWidth) + " " + v
 		}

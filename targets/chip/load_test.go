@@ -236,6 +236,8 @@ func FuzzRead(f *testing.F) {
 			f.Add(string(text))
 		}
 	}
+	f.Add("chip \"a\" { doc \"x\"\t;\n\"y \\\" z\" // c\n}\n// d")
+	f.Add("chip \"a\" {\n\" // x\"\n\"y \\\" \x90\" // c\n}\n// d")
 	f.Add("chip \"a\" { doc \"x\"\n\"y \\\" z\" // c\n}\n// d")
 	f.Fuzz(func(t *testing.T, text string) {
 		c, l := Read(diag.NewSource("f.chip", []byte(text)), openExample)
