@@ -13,12 +13,35 @@ import (
 func Format(src *diag.Source) ([]byte, error) {
 	l := &diag.List{}
 	f := parse(src, l)
+	if f != nil {
+		statements(f.stmts, l)
+	}
 	if err := l.Err(); err != nil {
 		return src.Text, err
 	}
 	p := &printer{src: src}
 	p.stmts(f.stmts, 0)
 	return []byte(p.b.String()), nil
+}
+
+// statements reports those that would be others on lines of their own: a string would join the one before it, a comma take in the next line.
+func statements(list []*stmt, l *diag.List) {
+	for _, s := range list {
+		if s.isCode() {
+			if s.key() == "" {
+				l.Errorf(codeKey, s.head(), "a statement begins with a word").Expect("a key", s.Args[0].Tok.Value)
+			}
+			if last := s.Args[len(s.Args)-1]; last.Tok.Type == tComma {
+				l.Errorf(codeSyntax, s.rangeOf(last), "nothing follows the comma").Expect("another word, or no comma", "the end of the statement")
+			}
+		}
+		if s.Block != nil {
+			statements(s.Block.Stmts, l)
+		}
+		if s.Bare != nil {
+			statements(s.Bare.Stmts, l)
+		}
+	}
 }
 
 type printer struct {
@@ -97,9 +120,6 @@ func (p *printer) flush(run []row, depth int) {
 			continue
 		}
 		line := r.key
-		if len(r.stmt.Args) > 0 && r.stmt.Args[0].Tok.Type == tString { // a mistake, and no part of the string before it
-			line = "; " + line
-		}
 		if v := value(r); v != "" {
 			line = pad(line, keyWidth) + " " + v
 		}

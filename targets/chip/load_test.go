@@ -237,6 +237,7 @@ func FuzzRead(f *testing.F) {
 		}
 	}
 	f.Add("chip \"a\" { doc \"x\"\t;\n\"y \\\" z\" // c\n}\n// d")
+	f.Add("\"\" {\n\"\" {,;\n0}}")
 	f.Add("chip \"a\" {\n\" // x\"\n\"y \\\" \x90\" // c\n}\n// d")
 	f.Add("chip \"a\" { doc \"x\"\n\"y \\\" z\" // c\n}\n// d")
 	f.Fuzz(func(t *testing.T, text string) {
