@@ -188,6 +188,9 @@ func (c *contraction) compile(tight float64) error {
 	}
 	for i, e := range c.ext { // as what follows allows
 		c.ext[i] = min(up(e, c.unitOf(i)), max(c.out[i], 1))
+		if p.kind[i] == axisBatch && c.ext[i] > 1 {
+			return fmt.Errorf("kernel %s: what follows the product wants %d elements of axis %d at once, which is one of both operands", c.j.name(), c.ext[i], i)
+		}
 	}
 	c.kext = bands(p.kSize, t.kp)
 	c.b, c.lefts, c.temps = c.j.begin(), nil, nil

@@ -195,7 +195,7 @@ func Check(ctx context.Context, c *chip.Chip, opt Options) (*Result, error) {
 
 // cell fills one cell of the matrix.
 func (s *suite) cell(ctx context.Context, c *Cell, i *op.Info, f format.Format, m *ir.Module, in map[string]input, quick bool) {
-	err := s.try(ctx, m, in, 1)
+	err := s.try(ctx, m, in, 1, asWritten)
 	if err != nil && ctx.Err() != nil {
 		return
 	}

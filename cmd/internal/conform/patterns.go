@@ -48,7 +48,7 @@ func (s *suite) pattern(ctx context.Context, p *pattern) error {
 			}
 		}
 	}
-	return s.try(ctx, m, in, 1)
+	return s.try(ctx, m, in, 1, passes.Default(passes.MaxLevel))
 }
 
 // convolution builds pad, windows and a product over the channels of each group; x: [N, C, spatial…], w: [O, C/groups, kernel…].

@@ -62,7 +62,7 @@ func hash(parts ...any) [32]byte {
 }
 
 // arithmeticFor is how accurately the chip multiplies the formats of a function: an accumulator may keep fewer bits than f32, and where codes are
-// multiplied as they are, the weights of an attention are rounded to codes too.
+// multiplied in a narrow format, the weights of an attention are rounded to it too.
 func (s *suite) arithmeticFor(f *ir.Func) bound.Arithmetic {
 	a := s.arith
 	f.Body.Walk(func(o *ir.Op) {
@@ -77,7 +77,7 @@ func (s *suite) arithmeticFor(f *ir.Func) bound.Arithmetic {
 		if r.AccBits > 0 {
 			a.Sum = max(a.Sum, math.Ldexp(1, 1-r.AccBits))
 		}
-		if o.Is(op.Attention) && fm.Bits() <= 8 {
+		if o.Is(op.Attention) && fm.Info().ManBits < 23 {
 			a.Operand = max(a.Operand, math.Ldexp(1, -fm.Info().ManBits-1))
 		}
 	})
@@ -128,8 +128,8 @@ func (s *suite) compile(ctx context.Context, m *ir.Module, pipeline string) (p *
 	return codegen.Compile(m.Funcs[0], s.c, codegen.Options{Precision: "f32"})
 }
 
-// try compiles a function, checks its plan, runs it under the guard and holds its results against the reference.
-func (s *suite) try(ctx context.Context, m *ir.Module, in map[string]input, seed uint64) error {
+// try compiles a function by a pipeline, checks its plan, runs it under the guard and holds its results against the reference.
+func (s *suite) try(ctx context.Context, m *ir.Module, in map[string]input, seed uint64, pipeline string) error {
 	f := m.Funcs[0]
 	args, err := data(f, in, seed)
 	if err != nil {
@@ -140,7 +140,7 @@ func (s *suite) try(ctx context.Context, m *ir.Module, in map[string]input, seed
 		return err
 	}
 	c := m.Clone()
-	p, err := s.compile(ctx, c, passes.Default(passes.MaxLevel))
+	p, err := s.compile(ctx, c, pipeline)
 	if err != nil {
 		return err
 	}
@@ -252,7 +252,7 @@ func (s *suite) alone(ctx context.Context, m *ir.Module, in map[string]input, se
 		if _, err := passes.Run(ctx, c, "dce", passes.Options{}); err != nil {
 			return err
 		}
-		if err := s.try(ctx, c, in, seed); err != nil && !errors.Is(err, errImpossible) {
+		if err := s.try(ctx, c, in, seed, passes.Default(passes.MaxLevel)); err != nil && !errors.Is(err, errImpossible) {
 			return fmt.Errorf("%s: %w", describe(m.Funcs[0], i), err)
 		}
 	}
