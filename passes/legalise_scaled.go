@@ -54,14 +54,14 @@ func scalesOf(o *ir.Op) (a, b int, ok bool) {
 	return 0, 0, false
 }
 
-// multipliesScales reports whether a matrix engine takes a product's codes and their f8e8m0 scales as they are.
+// multipliesScales reports whether a matrix engine takes a product's codes and their scales as they are.
 func (a *ability) multipliesScales(o *ir.Op) bool {
-	i, _, ok := scalesOf(o)
-	if !ok || o.Arg(i).Type.Format != format.F8E8M0 {
+	i, k, ok := scalesOf(o)
+	if !ok {
 		return false
 	}
-	block := o.Attrs.Ints("block")
-	return block[0] == 1 && block[1] == a.c.ScaleBlock(o.Arg(0).Type.Format, o.Arg(1).Type.Format)
+	_, rate, ok := a.c.Matrix(o.Arg(0).Type.Format, o.Arg(1).Type.Format)
+	return ok && rate.TakesScales(o.Arg(i).Type.Format, o.Arg(k).Type.Format, o.Attrs.Ints("block"))
 }
 
 // widenScales brings scales to where they are multiplied with.

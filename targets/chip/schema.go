@@ -102,7 +102,11 @@ var rateKeys = []key{
 		}},
 	{name: "scale", syntax: "scale FORMAT NUMBER", doc: "The engine itself can multiply each block of so many products along K by the scales of both operands, in this format.",
 		read: func(c *cursor, in within) {
+			at := c.here()
 			f := c.format()
+			if !c.bad && (!f.IsFloat() || f.Bits() > 8) { // longer ones would not leave the product of a sum and two scales exact
+				c.fail(codeFormat, at, "scales of blocks are floats of at most 8 bits").Expect("f8e8m0, say", f.String())
+			}
 			var q Quantity
 			c.count(&q, "scale "+f.String(), 1)
 			if !c.bad {

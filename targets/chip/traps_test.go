@@ -82,6 +82,7 @@ func TestTraps(t *testing.T) {
 		{"the cores' limit without a word", `extends "ascend-950dt"; memory gm { without core_rate; bandwidth 5184 GB/s reported "x" }`, codeCoreSide, "5184 GB/s", "core_rate 80"},
 		{"a tile of another format", `extends "ascend-910b"; engine cube { rate i8, i8 -> i32 16384 flop/cycle tile 16x16x16 reported "x" }`, codeStep, "rate i8", "another format"},
 		{"promotion between steps", `extends "nvidia-h100"; engine tensor { rate f8e4m3fn, f8e4m3fn -> f32 { promote 100 reported "x" } }`, codeStep, "rate", "a multiple of 32"},
+		{"scales that are too long", `extends "nvidia-h100"; engine tensor { rate f8e4m3fn, f8e4m3fn -> f32 { scale f32 128 reported "x" } }`, codeFormat, "f32", "f8e8m0"},
 		{"more bits than there are", `extends "nvidia-h100"; engine tensor { rate f8e4m3fn, f8e4m3fn -> f32 { accumulate 32 bit reported "x" } }`, codeStep, "rate", "leave accumulate out"},
 		{"us for ns", `extends "nvidia-h100"; memory gm { latency 400 us reported "x" }`, codeField, "400 us", "us for ns"},
 		{"a memory in MB", `extends "nvidia-h100"; memory gm { size 80 MB reported "x" }`, codeField, "80 MB", "prefix"},
