@@ -159,7 +159,11 @@ func (q *quantiser) one(o *ir.Op) error {
 	case !made:
 		kind = w.Def().Attrs.Str("activations", "exact")
 	}
-	act := b.Create(op.Quantize, ir.A("block", []int64{block[1]}, "format", want.A, "scale", kind), x)
+	how := ir.A("block", []int64{block[1]}, "format", want.A, "scale", kind)
+	if want.MX { // the specification knows no floor; this is the loader's
+		how = how.With("floor", 1e-12)
+	}
+	act := b.Create(op.Quantize, how, x)
 	if act == nil {
 		return b.Err
 	}
