@@ -6,4 +6,4 @@ func probeOperations() float64 { return 0 }
 
 func probeFMA(int) {}
 
-func probeRead(x []float32) { _ = reducePortable(Max, x) }
+func probeRead(x []float32) { _ = reducePortable(Max, reduceLanes, x) }
