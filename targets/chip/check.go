@@ -308,7 +308,8 @@ func checkNames(c *Chip, l *diag.List) {
 			ok = ok || d.What == "link "+k.Name
 		}
 		if !ok {
-			l.Errorf(codeDerate, d.Factor.Range, "there is no %s to derate", d.What)
+			l.Errorf(codeDerate, d.Factor.Range, "there is no %s to derate", d.What).
+				Helpf("a file that takes it away says also: without derate %s", d.What)
 		}
 	}
 	for _, name := range c.Lacks {
