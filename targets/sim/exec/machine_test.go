@@ -389,7 +389,7 @@ func wild(t testing.TB, which int64) (*builder, weights, map[string]*tensor.Tens
 			}
 			in[n] = s
 		}
-		return scaledPlan(t, c, fm, format.F8E8M0, 10, 9, 70, 32, true), nil, in
+		return scaledPlan(t, c, fm, format.F8E8M0, 10, 9, 70, 32, true, false), nil, in
 	}
 	if which%3 > 0 {
 		name := []string{"ascend", "h100"}[which%2]

@@ -22,7 +22,7 @@ func (c *core) productScaled(f *frame, a, b operandRef, m, n, k int64) {
 	c.blockSums, c.factors = grow(c.blockSums, m*n), grow(c.factors, n)
 	part := matrix{c.blockSums, int(n)}
 	for q := range blocks {
-		x, y, steps := a.step(q*g, true), b.step(q*g, false), min(g, k-q*g)
+		x, y, steps := a.along(a.s1, true, q*g), b.along(b.s0, in.turned, q*g), min(g, k-q*g)
 		if in.within == mmaLimited {
 			c.productLimited(part, &in.limited, x, y, m, n, steps, false)
 		} else {
@@ -63,17 +63,13 @@ func (c *core) scales(scratch *[]float64, v *view, rows, cols int64) []float64 {
 	return out
 }
 
-// step is an operand from step k of the summed axis on, which is the second of a left operand and the first of a right one. Of a format
-// with several elements a byte, that axis is the dense one.
-func (a operandRef) step(k int64, left bool) operandRef {
-	s := a.s0
-	if left {
-		s = a.s1
-	}
-	if bits := int64(a.fmt.Bits()); bits < 8 {
+// along is an operand from step k of an axis on, given the axis's stride; of a format with several elements a byte, dense says that it is
+// the axis along which they follow one another.
+func (a operandRef) along(stride int64, dense bool, k int64) operandRef {
+	if bits := int64(a.fmt.Bits()); bits < 8 && dense {
 		a.off += k * bits / 8
 	} else {
-		a.off += k * s
+		a.off += k * stride
 	}
 	return a
 }

@@ -13,11 +13,15 @@ import (
 	"apogee/targets/plan"
 )
 
-// scaledPlan is one product with scales on an Ascend: x [m,k] by w [n,k] into y, blocks of g along k.
-func scaledPlan(t testing.TB, c *chip.Chip, f, scale format.Format, m, n, k, g int64, start bool) *builder {
+// scaledPlan is one product with scales on an Ascend: x [m,k] by w into y, blocks of g along k; w is [n,k], or [k,n] with columns.
+func scaledPlan(t testing.TB, c *chip.Chip, f, scale format.Format, m, n, k, g int64, start, columns bool) *builder {
 	b := newBuilder(t, c)
 	q := (k + g - 1) / g
-	x, w := b.buffer("x", plan.Input, f, m, k), b.buffer("w", plan.Input, f, n, k)
+	wr, wc := n, k
+	if columns {
+		wr, wc = k, n
+	}
+	x, w := b.buffer("x", plan.Input, f, m, k), b.buffer("w", plan.Input, f, wr, wc)
 	sx, sw := b.buffer("sx", plan.Input, scale, m, q), b.buffer("sw", plan.Input, scale, n, q)
 	y := b.buffer("y", plan.Output, format.F32, m, n)
 	b.kernel("scaled")
@@ -33,7 +37,7 @@ func scaledPlan(t testing.TB, c *chip.Chip, f, scale format.Format, m, n, k, g i
 		rows, cols       int64
 	}
 	var all []operand
-	for i, o := range []operand{{f: f, rows: m, cols: k}, {f: f, rows: n, cols: k}, {f: scale, rows: m, cols: q}, {f: scale, rows: n, cols: q}} {
+	for i, o := range []operand{{f: f, rows: m, cols: k}, {f: f, rows: wr, cols: wc}, {f: scale, rows: m, cols: q}, {f: scale, rows: n, cols: q}} {
 		name := []string{"x", "w", "sx", "sw"}[i]
 		o.param = b.param([]int{x, w, sx, sw}[i], true, false)
 		o.far = b.local(name+"1", "l1", o.rows*bits(o.f, o.cols), 1)
@@ -62,7 +66,11 @@ func scaledPlan(t testing.TB, c *chip.Chip, f, scale format.Format, m, n, k, g i
 		t.Size, t.Stride = []plan.Val{t.Size[1], t.Size[0]}, []int64{t.Stride[1], t.Stride[0]}
 		return t
 	}
-	in := plan.Instr{Op: plan.Mma, Queue: cube, Dst: b.at(acc, format.F32, plan.C(0), m, n), A: near(0), B: flip(near(1)), C: near(2), D: flip(near(3))}
+	right := near(1)
+	if !columns {
+		right = flip(right)
+	}
+	in := plan.Instr{Op: plan.Mma, Queue: cube, Dst: b.at(acc, format.F32, plan.C(0), m, n), A: near(0), B: right, C: near(2), D: flip(near(3))}
 	b.emit(in)
 	if start { // and once more, on top of that
 		in.Acc = plan.C(1)
@@ -93,14 +101,17 @@ func TestScaledProducts(t *testing.T) {
 		m, n, k    int64
 		acc, group int
 		wild       bool // scales from one end to the other
+		columns    bool // the right operand lies row by row of K
 	}{
-		{"mxfp8", format.F8E4M3FN, 5, 40, 96, 0, 0, false},
-		{"a ragged end of K", format.F8E4M3FN, 20, 33, 70, 0, 0, false},
-		{"mxfp8 of the wide kind", format.F8E5M2, 3, 7, 64, 0, 0, false},
-		{"mxfp4", format.F4E2M1, 16, 33, 96, 0, 0, false},
-		{"mxfp4, ragged", format.F4E2M1, 1, 5, 38, 0, 0, false},
-		{"fewer bits within a block", format.F8E4M3FN, 6, 20, 96, 14, 4, false},
-		{"scales beyond f32 together", format.F8E4M3FN, 6, 20, 96, 0, 0, true},
+		{"mxfp8", format.F8E4M3FN, 5, 40, 96, 0, 0, false, false},
+		{"a ragged end of K", format.F8E4M3FN, 20, 33, 70, 0, 0, false, false},
+		{"mxfp8 of the wide kind", format.F8E5M2, 3, 7, 64, 0, 0, false, false},
+		{"mxfp4", format.F4E2M1, 16, 33, 96, 0, 0, false, false},
+		{"mxfp4, ragged", format.F4E2M1, 1, 5, 38, 0, 0, false, false},
+		{"fewer bits within a block", format.F8E4M3FN, 6, 20, 96, 14, 4, false, false},
+		{"scales beyond f32 together", format.F8E4M3FN, 6, 20, 96, 0, 0, true, false},
+		{"mxfp8, K outside", format.F8E4M3FN, 5, 40, 96, 0, 0, false, true},
+		{"mxfp4, K outside", format.F4E2M1, 5, 40, 96, 0, 0, false, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := loadChip(t, "ascend-950pr")
@@ -123,10 +134,23 @@ func TestScaledProducts(t *testing.T) {
 				}
 				return s
 			}
-			in := map[string]*tensor.Tensor{"x": random(t, r, tc.f, tc.m, tc.k), "w": random(t, r, tc.f, tc.n, tc.k), "sx": scales(tc.m), "sw": scales(tc.n)}
+			wr, wc := tc.n, tc.k
+			if tc.columns {
+				wr, wc = wc, wr
+			}
+			in := map[string]*tensor.Tensor{"x": random(t, r, tc.f, tc.m, tc.k), "w": random(t, r, tc.f, wr, wc), "sx": scales(tc.m), "sw": scales(tc.n)}
 			x, w, sx, sw := f64s(t, in["x"]), f64s(t, in["w"]), f64s(t, in["sx"]), f64s(t, in["sw"])
+			if tc.columns { // seen as the others
+				turned := make([]float64, len(w))
+				for p := range tc.k {
+					for j := range tc.n {
+						turned[j*tc.k+p] = w[p*tc.n+j]
+					}
+				}
+				w = turned
+			}
 			for _, again := range []bool{false, true} {
-				b := scaledPlan(t, c, tc.f, rate.Scale, tc.m, tc.n, tc.k, g, again)
+				b := scaledPlan(t, c, tc.f, rate.Scale, tc.m, tc.n, tc.k, g, again, tc.columns)
 				for _, o := range []Order{nil, Random(1)} {
 					mach, err := New(b.p, c, nil, Options{Guard: true, Order: o})
 					if err != nil {
@@ -172,7 +196,7 @@ func TestScalesRefused(t *testing.T) {
 		{"for formats that have none", "takes no scales", nil, format.HIF8},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			b := scaledPlan(t, c, tc.f, format.F8E8M0, 4, 8, 96, 32, false)
+			b := scaledPlan(t, c, tc.f, format.F8E8M0, 4, 8, 96, 32, false, false)
 			if tc.change != nil {
 				for i := range b.k.Code {
 					if in := &b.k.Code[i]; in.Op == plan.Mma {
