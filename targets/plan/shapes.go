@@ -10,6 +10,11 @@ func (c *checker) shapes(k *Kernel, i int) {
 	mismatch := func(what string, want, got any) {
 		c.at(codeShape, k, i, "%s", what).Expect(fmt.Sprint(want), fmt.Sprint(got))
 	}
+	same := func(what string, a, b Val) {
+		if differ(a, b) {
+			mismatch(what+" differ", a.C, b.C)
+		}
+	}
 	rank := func(what string, t *Tile, n int) bool {
 		if t.Has() && len(t.Size) != n {
 			mismatch(what+" has the wrong number of axes", n, len(t.Size))
@@ -53,14 +58,9 @@ func (c *checker) shapes(k *Kernel, i int) {
 		if !rank("Dst", d, 2) || !rank("A", &ins.A, 2) || !rank("B", &ins.B, 2) {
 			return
 		}
-		for _, x := range [...]struct {
-			what string
-			a, b Val
-		}{{"M of A and Dst", d.Size[0], ins.A.Size[0]}, {"K of A and B", ins.A.Size[1], ins.B.Size[0]}, {"N of B and Dst", d.Size[1], ins.B.Size[1]}} {
-			if differ(x.a, x.b) {
-				mismatch(x.what+" differ", x.a.C, x.b.C)
-			}
-		}
+		same("M of A and Dst", d.Size[0], ins.A.Size[0])
+		same("K of A and B", ins.A.Size[1], ins.B.Size[0])
+		same("N of B and Dst", d.Size[1], ins.B.Size[1])
 		if ins.C.Has() != ins.D.Has() {
 			mismatch("a product takes scales of both operands, or of none", "C and D", map[bool]string{true: "C", false: "D"}[ins.C.Has()])
 			return
@@ -68,14 +68,9 @@ func (c *checker) shapes(k *Kernel, i int) {
 		if !ins.C.Has() || !rank("C", &ins.C, 2) || !rank("D", &ins.D, 2) {
 			return
 		}
-		for _, x := range [...]struct {
-			what string
-			a, b Val
-		}{{"M of C and Dst", d.Size[0], ins.C.Size[0]}, {"the numbers of scales of A and B", ins.C.Size[1], ins.D.Size[0]}, {"N of D and Dst", d.Size[1], ins.D.Size[1]}} {
-			if differ(x.a, x.b) {
-				mismatch(x.what+" differ", x.a.C, x.b.C)
-			}
-		}
+		same("M of C and Dst", d.Size[0], ins.C.Size[0])
+		same("the numbers of scales of A and B", ins.C.Size[1], ins.D.Size[0])
+		same("N of D and Dst", d.Size[1], ins.D.Size[1])
 	case VReduce:
 		equal("A", &ins.A, d, n-1)
 		one("Dst", d)

@@ -198,17 +198,7 @@ func BenchmarkGEMM(b *testing.B) {
 			for _, workers := range []int{1, 2} {
 				b.Run(fmt.Sprintf("%s/N=%d/workers=%d", target, n, workers), func(b *testing.B) {
 					mach, in := linear(b, c, n, n, workers)
-					took, peak := 0.0, 0.0
-					for b.Loop() {
-						start := time.Now()
-						if _, err := mach.Run(context.Background(), in); err != nil {
-							b.Fatal(err)
-						}
-						took += time.Since(start).Seconds()
-						b.StopTimer()
-						peak += 2 * float64(n*n*n) / kernels.ProbePeakF32(workers)
-						b.StartTimer()
-					}
+					took, peak := beside(b, mach, in, func() float64 { return 2 * float64(n*n*n) / kernels.ProbePeakF32(workers) })
 					b.ReportMetric(2*float64(n*n*n)*float64(b.N)/took/1e9, "GFLOP/s")
 					b.ReportMetric(100*peak/took, "%peak")
 				})
@@ -233,23 +223,28 @@ func BenchmarkGEMV(b *testing.B) {
 		for _, workers := range []int{1, 2} {
 			b.Run(fmt.Sprintf("%s/N=%d/workers=%d", target, n, workers), func(b *testing.B) {
 				mach, in := linear(b, c, 1, n, workers)
-				// The machine's rate drifts: each run has a probe beside it.
-				took, read := 0.0, 0.0
-				for b.Loop() {
-					start := time.Now()
-					if _, err := mach.Run(context.Background(), in); err != nil {
-						b.Fatal(err)
-					}
-					took += time.Since(start).Seconds()
-					b.StopTimer()
-					read += 4 * n * n / kernels.ProbeReadRate(memory, workers)
-					b.StartTimer()
-				}
+				took, read := beside(b, mach, in, func() float64 { return 4 * n * n / kernels.ProbeReadRate(memory, workers) })
 				b.ReportMetric(4*n*n*float64(b.N)/took/1e9, "GB/s")
 				b.ReportMetric(100*read/took, "%read")
 			})
 		}
 	}
+}
+
+// beside runs a machine b.N times and gives the seconds that took, and those that the probe says it should have: the machine's rate drifts, so
+// each run has a probe beside it.
+func beside(b *testing.B, m *exec.Machine, in Tensors, probe func() float64) (took, ideal float64) {
+	for b.Loop() {
+		start := time.Now()
+		if _, err := m.Run(context.Background(), in); err != nil {
+			b.Fatal(err)
+		}
+		took += time.Since(start).Seconds()
+		b.StopTimer()
+		ideal += probe()
+		b.StartTimer()
+	}
+	return took, ideal
 }
 
 func tensorSize(shape []int64) int64 {
