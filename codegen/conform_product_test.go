@@ -227,3 +227,15 @@ func TestContractKernels(t *testing.T) {
 		eachKernel(t, fmt.Sprint(i), params, "contract", src)
 	}
 }
+
+// TestBatchedHalfBytes: a product along whose last axis a tile has one element is not followed by what is written in whole bytes.
+func TestBatchedHalfBytes(t *testing.T) {
+	for _, c := range targets() {
+		f := kernel(t, `%x: f32[8,64], %w: f32[8,64]`, "contract", `%p = einsum(%x, %w) {spec="ab,ab->a"} : f32[8]
+			%y = cast(%p) {format=f4e2m1} : f4e2m1[8]
+			yield(%y)`, exact)
+		if _, err := Compile(f.f, c.Chip, Options{}); err == nil || !strings.Contains(err.Error(), "which is one of both operands") {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}

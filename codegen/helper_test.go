@@ -190,7 +190,7 @@ func data(r *rand.Rand, f format.Format, dims []int64, k kindOf, limit int64) *t
 			v[i] = r.Int64N(max(limit, 1))
 		case k == anyIndex:
 			if v[i] = r.Int64N(4*limit) - 2*limit; f == format.I64 && r.IntN(8) == 0 { // beyond 32 bits
-				v[i] = []int64{math.MaxInt64, math.MinInt64, 1<<32 + 1, -1 << 40}[r.IntN(4)]
+				v[i] = []int64{math.MaxInt64, math.MinInt64, 1<<32 + 1, -1<<40 + 3}[r.IntN(4)]
 			}
 		case k == special:
 			v[i] = []int64{0, 1, -1, f.MaxInt(), f.MinInt(), 7, 100}[r.IntN(7)]

@@ -2,6 +2,7 @@ package models
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"apogee/frontend/mg"
@@ -56,5 +57,29 @@ func TestGoldens(t *testing.T) {
 			irtest.Verify(t, low.Module)
 			irtest.Golden(t, filepath.Join("testdata", name+".ir"), []byte(low.Module.String()))
 		})
+	}
+}
+
+// TestScaleFormat: a config that names the format of scales has activations quantised by such scales.
+func TestScaleFormat(t *testing.T) {
+	for format, want := range map[string]int{"": 0, `"scale_fmt": "ue8m0", `: 1} {
+		p, err := Load("deepseek_v3")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var diags diag.List
+		text := strings.Replace(tiny["deepseek_v3"], `"quant_method"`, format+`"quant_method"`, 1)
+		config := mg.ParseJSON(diag.NewSource("config.json", []byte(text)), &diags)
+		if err := diags.Err(); err != nil {
+			t.Fatal(err)
+		}
+		low, err := mg.Lower(p, mg.Options{Config: config, Entries: []string{"prefill"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		module := low.Module.String()
+		if all, marked := strings.Count(module, "dequantize("), strings.Count(module, `activations="ue8m0"`); all == 0 || marked != want*all {
+			t.Errorf("%q: %d of %d weights say so", format, marked, all)
+		}
 	}
 }

@@ -225,6 +225,20 @@ func TestKeywords(t *testing.T) {
 
 // Whatever the text, reading it does not panic, and what can be formatted means the same afterwards and is
 // formatted once and for all.
+// TestFormatRefuses: what would say something else on lines of its own is not printed.
+func TestFormatRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		"chip \"a\" {\n  doc \"x\" ;\n  \"y\"\n}\n":   "a statement begins with a word",
+		"chip \"a\" {\n  extends b, ;\n  year 1\n}\n": "nothing follows the comma",
+		"chip \"a\" {\n  {\n    7 w\n  }\n}\n":        "a statement begins with a word",
+	} {
+		got, err := Format(diag.NewSource("f.chip", []byte(text)))
+		if err == nil || !strings.Contains(err.Error(), want) || string(got) != text {
+			t.Errorf("%q: %v, and %q", text, err, got)
+		}
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add(Example)
 	for _, code := range diag.Codes() {
