@@ -135,6 +135,8 @@ func TestPeculiarFormats(t *testing.T) {
 	seen := map[string]string{}
 	for _, c := range []struct{ name, with, precision string }{
 		{"bf16", "", "bf16"},
+		{"no BF16, so that auto takes F16", "engine cube { without rate bf16, bf16 -> f32 }\n without peak bf16", Auto},
+		{"an integer engine", "", "w8a8"},
 		{"FP8 with scales of blocks of 128", "", "fp8"},
 		{"HiF8", "", "hif8"},
 		{"MXFP8", "", "mxfp8"},
